@@ -1,1 +1,3 @@
 //! runtime
+pub mod door;
+mod sync_shim;
