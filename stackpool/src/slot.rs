@@ -228,3 +228,29 @@ const _: () = {
     assert!(offset_of!(Slot, _reserved_line_2) == 112);
     assert!(offset_of!(Slot, workspace) == 128);
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Prints the layout (`--nocapture`) and holds it to having no hidden padding and no field across two lines.
+    #[test]
+    fn layout_is_three_lines_without_hidden_padding() {
+        type Slot = StackSlot<[u64; 8]>;
+        macro_rules! fields {
+            ($slot:expr, $($name:ident)+) => { [$((stringify!($name), offset_of!(Slot, $name), size_of_val(&$slot.$name))),+] };
+        }
+        let slot = Slot::vacant(0);
+        let fields = fields!(slot, descriptor generation ops flags state listener budget fiber input output large pending
+            opened_ms _reserved_line_1 deadline wheel_next wheel_prev wheel_bucket live_position user bytes_in bytes_out
+            _reserved_line_2 workspace);
+        let mut end = 0;
+        for (name, offset, size) in fields {
+            println!("line {} | {offset:3} | {size:2} | {name}", offset / 64 + 1);
+            assert_eq!(offset, end, "there is padding before {name}");
+            assert_eq!(offset / 64, (offset + size - 1) / 64, "{name} lies across two lines");
+            end = offset + size;
+        }
+        assert_eq!(end, size_of::<Slot>(), "there is padding at the end");
+    }
+}
