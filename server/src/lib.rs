@@ -1,1 +1,4 @@
 //! server
+
+pub mod http1;
+pub mod static_files;
