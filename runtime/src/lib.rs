@@ -1,3 +1,4 @@
 //! runtime
 pub mod door;
 mod sync_shim;
+pub mod workers;
