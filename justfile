@@ -1,0 +1,55 @@
+# The habits of this project, one name each. `just` lists them; each is a plain command that runs without just too.
+
+loom_target := "target/loom"
+
+default:
+    @just --list
+
+# Before each commit: format, lints, tidy.
+pre:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo test --locked -p tests --test tidy
+
+# Runs the program, for example `just run serve examples/site`.
+run *ARGS:
+    cargo run --release --locked -- {{ARGS}}
+
+# The tests and the examples in the documentation.
+test *ARGS:
+    cargo test --workspace --locked {{ARGS}}
+
+# The tests, and those that need a build of their own.
+test-all: test loom sim
+
+# Measures sws beside its contestants; see BENCHMARKING.md.
+bench *ARGS:
+    cargo run --release --locked -p benches --bin compare -- {{ARGS}}
+
+# The same at a size that only shows that it runs.
+bench-tiny:
+    cargo run --release --locked -p benches --bin compare -- --tiny
+
+# Each fuzz target for SECONDS.
+fuzz SECONDS="60":
+    .ci/fuzz {{SECONDS}}
+
+# The scripted ring: 10,000 seeds, or one SEED as a failing test prints it.
+sim SEED="":
+    RUSTFLAGS="--cfg sws_sim" SWS_SIM_SEED="{{SEED}}" SWS_SIM_SEEDS="${SWS_SIM_SEEDS:-10000}" cargo test --locked -p tests --test sim -- --nocapture
+
+# The documentation, without warnings.
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# Layers, sizes, unsafe code, documents.
+tidy:
+    cargo test --locked -p tests --test tidy
+
+# The cross-thread door under every interleaving.
+loom:
+    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR={{loom_target}} cargo test --locked -p sws-runtime --test loom_door --release
+
+# Licences, bans and sources of the dependencies.
+deny:
+    cargo deny check licenses bans sources
