@@ -279,7 +279,9 @@ pub fn unsafe_is_argued(tree: &Tree) -> Breaches {
                     continue;
                 };
                 let above = comments_above(&scan, n);
-                if !above.contains("SAFETY:") && !(kind == Unsafe::Owed && above.contains("# Safety")) {
+                let argued =
+                    above.contains("SAFETY:") || (kind == Unsafe::Owed && above.contains("# Safety"));
+                if !argued {
                     let wanted = if kind == Unsafe::Owed { "`# Safety` doc" } else { "SAFETY comment" };
                     breaches.push(format!("{path}:{}: unsafe without its {wanted}", n + 1));
                 }
