@@ -181,10 +181,8 @@ impl<T, W: Wake> Door<T, W> {
     pub fn prepare_wait(&self) -> bool {
         match self.shared.state.compare_exchange(0, ASLEEP, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => true,
-            Err(state) => {
-                debug_assert_eq!(state & ASLEEP, 0, "prepare_wait twice without finish_wait");
-                false
-            }
+            // Announced before and still nothing there.
+            Err(state) => state == ASLEEP,
         }
     }
 

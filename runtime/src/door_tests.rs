@@ -70,7 +70,9 @@ fn wakes_once_for_a_batch_and_only_the_sleeper() {
     door.drain(&mut batch, usize::MAX);
 
     assert!(door.prepare_wait());
+    assert!(door.prepare_wait(), "a wait that ended early may be prepared again");
     handle.push(4).unwrap();
+    assert!(!door.prepare_wait());
     assert_eq!(wakes(&door), 2);
     assert_eq!(door.stats().wakes, 2);
 }

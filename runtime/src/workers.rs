@@ -48,7 +48,8 @@ pub struct WorkerConfig {
     pub parked_max: usize,
     /// Usable bytes of a job's stack, rounded up to whole pages. Default 256 KB.
     pub stack_bytes: usize,
-    /// How long a thread that has run out of jobs looks for another before it parks. Default zero.
+    /// How long a thread that has run out of jobs looks for another before it waits. Default zero: measured on two cores,
+    /// spinning shortens the median answer of an idle pool little or not at all and lengthens its tail.
     pub spin: Duration,
 }
 

@@ -115,3 +115,38 @@ fn page_bytes() -> usize {
     let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(bytes).expect("the page size is known")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// Asks the kernel whether the byte at `address` can be read.
+    fn readable(address: usize) -> bool {
+        let (end, _other) = UnixStream::pair().unwrap();
+        // SAFETY: the kernel checks the address and answers EFAULT if it cannot be read.
+        unsafe { libc::write(end.as_raw_fd(), address as *const libc::c_void, 1) == 1 }
+    }
+
+    #[test]
+    fn the_lowest_page_is_a_guard_and_the_rest_is_usable() {
+        let page = page_bytes();
+        let stack = JobStack::map(STACK_BYTES_MIN + 1).unwrap();
+        let Range { start, end } = stack.range();
+        assert_eq!((start % page, end - start), (0, STACK_BYTES_MIN + 2 * page));
+        assert!(!readable(start) && !readable(start + page - 1));
+        assert!(readable(start + page) && readable(end - 1));
+    }
+
+    #[test]
+    fn the_hot_stack_goes_out_first_and_few_are_kept() {
+        let mut stacks = Stacks::new(STACK_BYTES_MIN);
+        let held: Vec<_> = (0..STACKS_SPARE_MAX + 2).map(|_| stacks.acquire().unwrap()).collect();
+        let hot = held[STACKS_SPARE_MAX - 1].range();
+        held.into_iter().for_each(|stack| stacks.release(stack));
+        assert_eq!(stacks.spare.len(), STACKS_SPARE_MAX);
+        assert_eq!(stacks.acquire().unwrap().range(), hot);
+    }
+}
