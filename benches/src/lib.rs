@@ -1,1 +1,4 @@
-//! benches
+//! Measuring programs: what they share.
+
+pub mod floor;
+pub mod sys;
