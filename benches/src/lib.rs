@@ -1,4 +1,6 @@
 //! Measuring programs: what they share.
 
 pub mod floor;
+pub mod histogram;
+pub mod load;
 pub mod sys;
