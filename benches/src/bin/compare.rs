@@ -1,0 +1,66 @@
+//! `cargo run --release -p benches --bin compare`: the servers against each other and the floors.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use benches::compare::{Options, Scenario, run};
+use benches::contestant::{Contestant, default_sws, serve_if_asked};
+use clap::Parser;
+
+/// Compares servers by CPU time per request and latency. Server and load have a core each.
+#[derive(Parser)]
+struct Args {
+    /// Loads: plaintextN, jsonN, pipelineN, burst[N], submit[N], idleN.
+    #[arg(long, value_delimiter = ',', default_value = "plaintext64,plaintext512,pipeline16,burst")]
+    scenario: Vec<Scenario>,
+    /// Servers.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "floor-uring,floor-uring-minwait,floor-epoll,floor-rw-epoll,hyper,axum,sws"
+    )]
+    contestant: Vec<Contestant>,
+    /// Interleaved runs of each server.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// Measured seconds of each closed loop.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Seconds before that.
+    #[arg(long, default_value_t = 1.0)]
+    warmup_seconds: f64,
+    /// Bursts measured.
+    #[arg(long, default_value_t = 200)]
+    burst_rounds: u32,
+    /// The program of sws [default: examples/bench_server beside this program].
+    #[arg(long)]
+    sws: Option<PathBuf>,
+    /// Cores of the server.
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    server_cpus: Vec<usize>,
+    /// Core of the load.
+    #[arg(long, default_value_t = 1)]
+    load_cpu: usize,
+    /// One short run, to show that everything works; its figures mean nothing.
+    #[arg(long)]
+    tiny: bool,
+}
+
+fn main() -> io::Result<()> {
+    serve_if_asked();
+    let args = Args::parse();
+    let tiny = |full: f64, tiny: f64| Duration::from_secs_f64(if args.tiny { tiny } else { full });
+    run(&Options {
+        duration: tiny(args.seconds, 0.2),
+        warmup: tiny(args.warmup_seconds, 0.1),
+        runs: if args.tiny { 1 } else { args.runs },
+        burst_rounds: if args.tiny { 5 } else { args.burst_rounds },
+        contestants: args.contestant,
+        scenarios: args.scenario,
+        sws: args.sws.unwrap_or_else(default_sws),
+        server_cpus: args.server_cpus,
+        load_cpu: args.load_cpu,
+    })
+}

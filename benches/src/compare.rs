@@ -1,0 +1,83 @@
+//! The comparison: every contestant under every scenario, interleaved over several runs.
+//!
+//! Each contestant is started anew for each run, pinned to the server's cores, warmed up,
+//! measured and ended. The load runs in this process, on the load's core.
+
+mod scenario;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use scenario::{Scenario, UnknownScenario};
+
+use crate::contestant::Contestant;
+use crate::process::Server;
+use crate::sys;
+use crate::table::{Figure, Row, markdown};
+
+/// What to compare, and for how long.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// In this order in the tables.
+    pub contestants: Vec<Contestant>,
+    /// One table each.
+    pub scenarios: Vec<Scenario>,
+    /// Runs of each contestant; the table shows medians.
+    pub runs: usize,
+    /// The measured part of a closed loop.
+    pub duration: Duration,
+    /// Before it.
+    pub warmup: Duration,
+    /// Bursts measured; a fifth as many come before.
+    pub burst_rounds: u32,
+    /// The program for [`Contestant::Sws`].
+    pub sws: PathBuf,
+    /// Cores of the servers.
+    pub server_cpus: Vec<usize>,
+    /// Core of the load.
+    pub load_cpu: usize,
+}
+
+/// Runs the comparison; each table is printed as soon as it is complete.
+pub fn run(options: &Options) -> io::Result<()> {
+    sys::raise_nofile()?;
+    sys::pin_to_cpus(&[options.load_cpu])?;
+    let mut contestants = options.contestants.clone();
+    if contestants.contains(&Contestant::Sws) && !options.sws.exists() {
+        println!(
+            "sws is absent: {} does not exist. Build it with \
+             `cargo build --release -p examples --example bench_server` or name it with --sws.\n",
+            options.sws.display()
+        );
+        contestants.retain(|&contestant| contestant != Contestant::Sws);
+    }
+    for scenario in &options.scenarios {
+        println!("### {scenario}\n");
+        let able: Vec<_> = contestants.iter().copied().filter(|&c| scenario.is_for(c)).collect();
+        println!("{}", markdown(&measure_all(options, scenario, &able)));
+    }
+    Ok(())
+}
+
+fn measure_all(options: &Options, scenario: &Scenario, contestants: &[Contestant]) -> Vec<Row> {
+    let row = |c: &Contestant| Row { name: c.to_string(), is_floor: c.is_floor(), runs: Vec::new() };
+    let mut rows: Vec<Row> = contestants.iter().map(row).collect();
+    for run in 0..options.runs {
+        for turn in 0..contestants.len() {
+            let at = (run + turn) % contestants.len();
+            match measure(options, scenario, contestants[at]) {
+                Ok(figures) => rows[at].runs.push(figures),
+                Err(error) => eprintln!("{} in {scenario}, run {}: {error}", contestants[at], run + 1),
+            }
+        }
+    }
+    rows
+}
+
+fn measure(options: &Options, scenario: &Scenario, contestant: Contestant) -> io::Result<Vec<Figure>> {
+    let mut server: Server = contestant.start(&options.sws, &options.server_cpus)?;
+    let figures = scenario.measure(options, &server)?;
+    server.stop()?;
+    Ok(figures)
+}

@@ -1,0 +1,115 @@
+//! The servers that are compared, and how each is started.
+//!
+//! Those of this crate run inside the measuring program: it starts itself again with
+//! `--contestant NAME ADDR`, which [`serve_if_asked`] takes before anything else. So one build holds
+//! all of them, and none can be stale.
+
+use std::env;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::ValueEnum;
+
+use crate::floor::{self, Mode};
+use crate::peers;
+use crate::process::{self, Server};
+
+/// A server under measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Contestant {
+    /// The floor over io_uring.
+    FloorUring,
+    /// The floor over io_uring with the kernel's minimum wait.
+    FloorUringMinwait,
+    /// The floor over io_uring, connections held by polls.
+    FloorUringPoll,
+    /// The floor over edge-triggered epoll.
+    FloorEpoll,
+    /// The floor over level-triggered epoll.
+    FloorRwEpoll,
+    /// hyper on one thread.
+    Hyper,
+    /// axum on one thread.
+    Axum,
+    /// The example `bench_server` of this workspace.
+    Sws,
+}
+
+const MARK: &str = "--contestant";
+
+/// Serves, and never returns, if this process was started as a contestant. Call it first in `main`.
+pub fn serve_if_asked() {
+    let mut args = env::args().skip(1);
+    if args.next().as_deref() != Some(MARK) {
+        return;
+    }
+    let contestant = args.next().and_then(|name| Contestant::from_str(&name, false).ok());
+    let addr = args.next().and_then(|addr| addr.parse().ok());
+    let (Some(contestant), Some(addr)) = (contestant, addr) else {
+        eprintln!("{MARK} NAME ADDR");
+        std::process::exit(2);
+    };
+    if let Err(error) = contestant.serve(addr) {
+        eprintln!("{contestant}: {error}");
+        std::process::exit(1);
+    }
+    std::process::exit(0);
+}
+
+impl Contestant {
+    /// True for those whose CPU time is the physical reference.
+    pub fn is_floor(self) -> bool {
+        self.floor_mode().is_some()
+    }
+
+    /// Starts it on `cpus`, at a free address. `sws` is the program to run for [`Contestant::Sws`].
+    pub fn start(self, sws: &Path, cpus: &[usize]) -> io::Result<Server> {
+        let addr = process::free_address()?;
+        let mut command;
+        if self == Contestant::Sws {
+            command = Command::new(sws);
+            command.arg("--listen").arg(addr.to_string());
+        } else {
+            command = Command::new(env::current_exe()?);
+            command.arg(MARK).arg(self.to_string()).arg(addr.to_string());
+        }
+        Server::start(command, addr, cpus)
+    }
+
+    fn serve(self, addr: SocketAddr) -> io::Result<()> {
+        match (self.floor_mode(), self) {
+            (Some(mode), _) => floor::serve(mode, addr),
+            (None, Contestant::Hyper) => peers::serve_hyper(addr),
+            (None, Contestant::Axum) => peers::serve_axum(addr),
+            (None, _) => Err(io::Error::new(io::ErrorKind::Unsupported, "it is a program of its own")),
+        }
+    }
+
+    fn floor_mode(self) -> Option<Mode> {
+        match self {
+            Contestant::FloorUring => Some(Mode::Uring),
+            Contestant::FloorUringMinwait => Some(Mode::UringMinwait),
+            Contestant::FloorUringPoll => Some(Mode::UringPoll),
+            Contestant::FloorEpoll => Some(Mode::Epoll),
+            Contestant::FloorRwEpoll => Some(Mode::RwEpoll),
+            Contestant::Hyper | Contestant::Axum | Contestant::Sws => None,
+        }
+    }
+}
+
+impl fmt::Display for Contestant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value().expect("no contestant is hidden");
+        f.write_str(value.get_name())
+    }
+}
+
+/// Where `cargo build --release -p examples --example bench_server` puts its program, seen from this one.
+pub fn default_sws() -> PathBuf {
+    let exe = env::current_exe().unwrap_or_default();
+    let profile_folder = exe.ancestors().skip(1).find(|folder| !folder.ends_with("deps"));
+    profile_folder.unwrap_or(Path::new("")).join("examples/bench_server")
+}
