@@ -1,4 +1,44 @@
-//! server
+//! Single Worker Server: HTTP/1.1 for very many connections on one io_uring thread.
+//!
+//! Handlers are ordinary functions that run as fibers: they read top to bottom and never say `async`.
+//!
+//! ```
+//! use sws::{Path, Router, TestClient};
+//!
+//! let router = Router::new()
+//!     .get("/", || "Hello, World!")
+//!     .get("/hello/{name}", |Path(name): Path<String>| format!("Hello, {name}!"));
+//!
+//! assert_eq!(TestClient::new(router).get("/hello/Ada").send().text(), "Hello, Ada!");
+//! ```
+
+#![forbid(unsafe_code)]
 
 pub mod http1;
 pub mod static_files;
+
+mod body;
+mod context;
+mod extract;
+mod handler;
+mod into_response;
+mod middleware;
+mod request;
+mod response;
+mod router;
+mod test_client;
+
+pub use body::{BODY_BYTES_MAX, Body, BodyError, BodyWriter, FileBody, RequestBody, StreamFn};
+pub use bytes::Bytes;
+pub use context::{Context, Extensions};
+pub use extract::{Form, FromRequest, Json, Path, Query, Rejection, RemoteAddr, State};
+pub use handler::{ByContext, ByExtractors, ContextFn, Handler};
+pub use http;
+pub use into_response::{Html, IntoResponse, Redirect};
+pub use middleware::Next;
+pub use request::{PARAMS_MAX, Request};
+pub use response::{Response, ResponseParts};
+pub use router::{
+    App, MethodRouter, RouteError, Router, any, delete, get, head, on, options, patch, post, put,
+};
+pub use test_client::{TestClient, TestRequest, TestResponse};

@@ -1,0 +1,154 @@
+//! [`App`]: a built router, and the way from a request to its response.
+
+use std::fmt;
+use std::rc::Rc;
+
+use http::header::{ALLOW, HeaderValue};
+use http::{Method, StatusCode};
+
+use crate::context::{Context, StateMap};
+use crate::middleware::{ErasedHandler, Layer, Next};
+use crate::request::Params;
+use crate::response::Response;
+
+/// A handler and all that surrounds it.
+pub(crate) struct Endpoint {
+    pub(super) handler: ErasedHandler,
+    /// Outermost first.
+    pub(super) layers: Rc<[Layer]>,
+    /// The states that handler and layers see.
+    pub(crate) states: Rc<StateMap>,
+    /// The pattern of the route; a fallback has none.
+    pub(crate) pattern: Option<Rc<str>>,
+    /// The type name of the handler.
+    pub(crate) name: &'static str,
+}
+
+impl Endpoint {
+    fn run(self: &Rc<Self>, ctx: &mut Context) -> Response {
+        ctx.set_endpoint(self);
+        Next::new(&self.layers, &self.handler).run(ctx)
+    }
+}
+
+/// The endpoints of one pattern.
+pub(super) struct Route {
+    /// Names of the parameters, in the order of the pattern.
+    pub(super) names: Rc<[Box<str>]>,
+    pub(super) get: Option<Rc<Endpoint>>,
+    pub(super) post: Option<Rc<Endpoint>>,
+    /// The other methods: few, and rarely asked for.
+    pub(super) others: Vec<(Method, Rc<Endpoint>)>,
+    pub(super) any: Option<Rc<Endpoint>>,
+    /// Answers OPTIONS, and the methods that are not there.
+    pub(super) unhandled: Rc<Endpoint>,
+}
+
+impl Route {
+    fn endpoint(&self, method: &Method) -> &Rc<Endpoint> {
+        let own = match *method {
+            Method::GET => self.get.as_ref(),
+            Method::POST => self.post.as_ref(),
+            Method::HEAD => self.other(method).or(self.get.as_ref()),
+            _ => self.other(method),
+        };
+        own.or(self.any.as_ref()).unwrap_or(&self.unhandled)
+    }
+
+    fn other(&self, method: &Method) -> Option<&Rc<Endpoint>> {
+        self.others.iter().find(|(held, _)| held == method).map(|(_, endpoint)| endpoint)
+    }
+}
+
+/// What answers the unmatched paths under one prefix.
+pub(super) struct Fallback {
+    /// The segments of the prefix; `None` matches any segment.
+    pub(super) prefix: Box<[Option<Box<str>>]>,
+    pub(super) endpoint: Rc<Endpoint>,
+}
+
+impl Fallback {
+    fn matches(&self, path: &str) -> bool {
+        let mut segments = path.strip_prefix('/').unwrap_or(path).split('/');
+        self.prefix.iter().all(|wanted| match (segments.next(), wanted) {
+            (Some(segment), Some(wanted)) => *segment == **wanted,
+            (Some(_), None) => true,
+            (None, _) => false,
+        })
+    }
+}
+
+/// A built [`Router`](crate::Router): routes that do not conflict, ready to answer.
+///
+/// It is immutable and belongs to one thread; each worker builds its own.
+///
+/// ```
+/// use sws::{App, RouteError, Router};
+///
+/// fn app() -> Result<App, RouteError> {
+///     Router::new().get("/", || "Hello").build()
+/// }
+/// assert!(app().is_ok());
+/// ```
+pub struct App {
+    pub(super) tree: matchit::Router<Route>,
+    /// The deepest prefix first; the last one is the root's and matches every path.
+    pub(super) fallbacks: Vec<Fallback>,
+    /// Answers `OPTIONS *`.
+    pub(super) server_options: Rc<Endpoint>,
+}
+
+impl App {
+    /// Answers the request of `ctx`.
+    ///
+    /// The answer to HEAD may carry the body of GET, which the connection must not send. A panic of a handler or a
+    /// layer passes through.
+    pub(crate) fn handle(&self, ctx: &mut Context) -> Response {
+        self.endpoint(ctx).run(ctx)
+    }
+
+    fn endpoint(&self, ctx: &mut Context) -> &Rc<Endpoint> {
+        let path = ctx.request().path();
+        let Ok(matched) = self.tree.at(path) else { return self.unmatched(ctx) };
+        let route = matched.value;
+        let endpoint = route.endpoint(ctx.request().method());
+        if !route.names.is_empty() {
+            let params = Params::new(&route.names, &matched.params, path);
+            ctx.request_mut().set_params(params);
+        }
+        endpoint
+    }
+
+    #[cold]
+    fn unmatched(&self, ctx: &Context) -> &Rc<Endpoint> {
+        let request = ctx.request();
+        if request.path() == "*" && *request.method() == Method::OPTIONS {
+            return &self.server_options;
+        }
+        let fallback = self.fallbacks.iter().find(|fallback| fallback.matches(request.path()));
+        &fallback.expect("the root's fallback matches every path").endpoint
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("fallbacks", &self.fallbacks.len()).finish_non_exhaustive()
+    }
+}
+
+/// Answers OPTIONS with 204 and every other method with 405, both with `allow`.
+pub(super) fn answer_unhandled(allow: HeaderValue) -> ErasedHandler {
+    Rc::new(move |ctx| {
+        let mut response = match *ctx.request().method() {
+            Method::OPTIONS => Response::new(StatusCode::NO_CONTENT),
+            _ => Response::reason(StatusCode::METHOD_NOT_ALLOWED),
+        };
+        response.replace(ALLOW, allow.clone());
+        response
+    })
+}
+
+/// Answers 404.
+pub(super) fn answer_not_found(_: &mut Context) -> Response {
+    Response::reason(StatusCode::NOT_FOUND)
+}
