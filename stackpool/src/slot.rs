@@ -135,8 +135,8 @@ impl<W: Default> StackSlot<W> {
     /// Makes a free slot live, as if it had never been used, but for its generation and its wheel links: those may
     /// still be part of a bucket's list (see [`wheel`](crate::wheel)).
     pub(crate) fn open(&mut self) {
+        debug_assert_eq!(self.ops, 0, "no slot is released while operations are in flight");
         self.descriptor = NONE;
-        self.ops = 0;
         self.flags = 0;
         self.state = SlotState::Live;
         self.listener = 0;

@@ -16,8 +16,8 @@
 //!   reported, and one that is acquired again before its old bucket fires uses that place again. Only a deadline that moves
 //!   to before the slot's bucket relinks it.
 //!
-//! A slot is looked at once per level on its way, which for a deadline half a minute away is twice. A bucket is at most an
-//! eighth as wide as it is far away, so the work of looking is spread over many turns.
+//! A slot is looked at once per level on its way, which for a deadline half a minute away is twice. A bucket that is the
+//! next of its level to fire is emptied a few slots per tick beforehand, so that wide buckets cause no long turn.
 
 use std::time::Duration;
 
@@ -36,6 +36,10 @@ const LEVEL_SHIFT: u32 = 3;
 const BUCKET_BITS: u32 = 6;
 /// The farthest bucket of a level, counted from the current one. The current one itself has fired.
 const AHEAD_MAX: u64 = (1 << BUCKET_BITS) - 1;
+/// How many slots of the next bucket of a level are looked at ahead of time, per tick.
+const AHEAD_PER_TICK: u64 = 256;
+/// For at most so many ticks at once, so that a jump of time is no long turn either.
+const AHEAD_TICKS_MAX: u64 = 4;
 /// The list of slots that were armed with a deadline in the past. It is looked at by every advance.
 const OVERDUE: u32 = (LEVELS as u32) << BUCKET_BITS;
 const LISTS: usize = OVERDUE as usize + 1;
@@ -185,11 +189,21 @@ impl Wheel {
     pub fn advance<W>(&mut self, pool: &mut StackPool<W>, now: u64, expired: &mut Vec<u32>) {
         assert!(now <= TICK_MAX, "tick {now} is out of range");
         let now = now.max(self.elapsed);
+        let steps = now - self.elapsed;
         let fired = self.fired_until(now);
         if fired == [0; LEVELS] && self.heads[OVERDUE as usize] == NONE {
             self.elapsed = now;
-            return;
+        } else {
+            self.fire(pool, now, fired, expired);
         }
+        let looks = steps.min(AHEAD_TICKS_MAX) * AHEAD_PER_TICK;
+        for level in 1..LEVELS as u32 {
+            self.look_ahead(pool, level, looks);
+        }
+    }
+
+    /// Looks at the slots of all `fired` buckets and at the overdue ones, as of tick `now`.
+    fn fire<W>(&mut self, pool: &mut StackPool<W>, now: u64, fired: [u64; LEVELS], expired: &mut Vec<u32>) {
         // All lists are taken before the first slot is linked again: its new bucket may have the number of one that fires.
         let mut taken = [NONE; LISTS];
         let mut count = 0;
@@ -244,6 +258,24 @@ impl Wheel {
         }
     }
 
+    /// Moves up to `looks` slots of the bucket of `level` that fires next to buckets of lower levels, or lets them go. All
+    /// of its deadlines are less than two bucket widths away, which is within reach of the level below.
+    fn look_ahead<W>(&mut self, pool: &mut StackPool<W>, level: u32, looks: u64) {
+        let position = (self.elapsed >> (LEVEL_SHIFT * level)) + 1;
+        let bucket = level << BUCKET_BITS | (position & AHEAD_MAX) as u32;
+        for _ in 0..looks {
+            let index = self.heads[bucket as usize];
+            if index == NONE {
+                return;
+            }
+            self.unlink(pool, index);
+            let deadline = pool.slot_mut(index).deadline;
+            if deadline != NEVER {
+                self.link(pool, index, deadline);
+            }
+        }
+    }
+
     fn link<W>(&mut self, pool: &mut StackPool<W>, index: u32, deadline: u64) {
         let bucket = self.bucket_for(deadline);
         let head = std::mem::replace(&mut self.heads[bucket as usize], index);
@@ -278,23 +310,18 @@ impl Wheel {
         }
     }
 
-    /// The bucket of the lowest level that reaches `deadline`; the farthest of all if none does.
+    /// The bucket of the lowest level that reaches `deadline`; a nearer one if none does.
     fn bucket_for(&self, deadline: u64) -> u32 {
         if deadline <= self.elapsed {
             return OVERDUE;
         }
         let bits = u64::BITS - (deadline - self.elapsed).leading_zeros();
         let level = bits.saturating_sub(BUCKET_BITS).div_ceil(LEVEL_SHIFT).min(LEVELS as u32 - 1);
-        let ahead_at = |level: u32| {
-            let shift = LEVEL_SHIFT * level;
-            (deadline >> shift) - (self.elapsed >> shift)
-        };
-        // The borders of wider buckets may lie such that the deadline is one bucket too far.
-        let level = if ahead_at(level) > AHEAD_MAX { (level + 1).min(LEVELS as u32 - 1) } else { level };
-        let ahead = ahead_at(level).min(AHEAD_MAX);
+        let (current, position) = (self.elapsed >> (LEVEL_SHIFT * level), deadline >> (LEVEL_SHIFT * level));
+        // Where buckets begin may put the deadline one bucket too far: the one before is looked at sooner, which is right.
+        let ahead = (position - current).min(AHEAD_MAX);
         debug_assert!(ahead > 0, "a bucket that has fired cannot be used");
-        let position = (self.elapsed >> (LEVEL_SHIFT * level)) + ahead;
-        level << BUCKET_BITS | (position & AHEAD_MAX) as u32
+        level << BUCKET_BITS | ((current + ahead) & AHEAD_MAX) as u32
     }
 
     /// The first tick of an occupied bucket.

@@ -93,6 +93,31 @@ fn an_overdue_slot_may_be_given_time() {
 }
 
 #[test]
+fn a_late_loop_is_told_to_look_at_once() {
+    let (mut pool, mut wheel) = (pool_of(1), Wheel::new(0));
+    wheel.arm(&mut pool, 0, 10);
+    assert_eq!(wheel.next_expiry(50), Some(50));
+    assert_eq!(advanced(&mut wheel, &mut pool, 50), [0]);
+}
+
+#[test]
+fn a_wide_bucket_is_empty_before_it_fires() {
+    let (slots, deadline) = (10_000, 20_000);
+    let (mut pool, mut wheel) = (pool_of(slots), Wheel::new(0));
+    (0..slots).for_each(|index| wheel.arm(&mut pool, index, deadline));
+    wheel.disarm(&mut pool, 0);
+    let bucket = pool.slot_mut(1).wheel_bucket;
+    let fires = wheel.fires_at(bucket);
+    assert!(bucket >> BUCKET_BITS >= 2 && fires < deadline);
+    for now in 1..fires {
+        assert_eq!(advanced(&mut wheel, &mut pool, now), []);
+    }
+    assert_eq!(wheel.heads[bucket as usize], NONE);
+    assert_eq!(advanced(&mut wheel, &mut pool, deadline - 1), []);
+    assert_eq!(advanced(&mut wheel, &mut pool, deadline), (1..slots).collect::<Vec<_>>());
+}
+
+#[test]
 fn time_that_goes_back_stands_still() {
     let (mut pool, mut wheel) = (pool_of(1), Wheel::new(0));
     wheel.arm(&mut pool, 0, 60);
