@@ -177,6 +177,7 @@ fn many_parked_jobs_keep_their_stacks_apart() {
         }))
         .unwrap();
     }
+    drop(said);
     until(|| pool.stats().parked == JOBS);
     for open in gates.iter().rev() {
         (0..3).for_each(|_| open.send(()).unwrap());
