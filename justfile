@@ -13,18 +13,18 @@ pre:
 
 # Runs the program, for example `just run serve examples/site`.
 run *ARGS:
-    cargo run --release --locked -- {{ARGS}}
+    cargo run --release --locked -- {{ ARGS }}
 
 # The tests and the examples in the documentation.
 test *ARGS:
-    cargo test --workspace --locked {{ARGS}}
+    cargo test --workspace --locked {{ ARGS }}
 
 # The tests, and those that need a build of their own.
 test-all: test loom sim
 
 # Measures sws beside its contestants; see BENCHMARKING.md.
 bench *ARGS:
-    cargo run --release --locked -p benches --bin compare -- {{ARGS}}
+    cargo run --release --locked -p benches --bin compare -- {{ ARGS }}
 
 # The same at a size that only shows that it runs.
 bench-tiny:
@@ -32,11 +32,11 @@ bench-tiny:
 
 # Each fuzz target for SECONDS.
 fuzz SECONDS="60":
-    .ci/fuzz {{SECONDS}}
+    .ci/fuzz {{ SECONDS }}
 
 # The scripted ring: 10,000 seeds, or one SEED as a failing test prints it.
 sim SEED="":
-    RUSTFLAGS="--cfg sws_sim" SWS_SIM_SEED="{{SEED}}" SWS_SIM_SEEDS="${SWS_SIM_SEEDS:-10000}" cargo test --locked -p tests --test sim -- --nocapture
+    RUSTFLAGS="--cfg sws_sim" {{ if SEED == "" { "" } else { "SWS_SIM_SEED=" + SEED } }} SWS_SIM_SEEDS="${SWS_SIM_SEEDS:-10000}" cargo test --locked -p tests --test sim -- --nocapture
 
 # The documentation, without warnings.
 doc:
@@ -48,7 +48,7 @@ tidy:
 
 # The cross-thread door under every interleaving.
 loom:
-    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR={{loom_target}} cargo test --locked -p sws-runtime --test loom_door --release
+    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR={{ loom_target }} cargo test --locked -p sws-runtime --test loom_door --release
 
 # Licences, bans and sources of the dependencies.
 deny:
