@@ -153,7 +153,7 @@ impl Wheel {
         pool.slot_mut(index).deadline = NEVER;
     }
 
-    /// A tick, not before `now`, up to which no deadline expires: how long a loop may sleep. `None` if there is nothing to
+    /// A tick, not before `now`, before which no deadline expires: how long a loop may sleep. `None` if there is nothing to
     /// wait for.
     ///
     /// It is never later than the nearest deadline, and may be earlier, at most once per level on the way: a loop
@@ -292,7 +292,7 @@ impl Wheel {
         slot.wheel_prev = NONE;
     }
 
-    /// Takes a slot out of a bucket that fires too late. (The overdue list never does.)
+    /// Takes a slot out of its bucket, which is not the overdue list: that is only ever taken whole.
     fn unlink<W>(&mut self, pool: &mut StackPool<W>, index: u32) {
         let slot = pool.slot_mut(index);
         let (bucket, next, prev) = (slot.wheel_bucket, slot.wheel_next, slot.wheel_prev);

@@ -113,6 +113,7 @@ fn a_wide_bucket_is_empty_before_it_fires() {
         assert_eq!(advanced(&mut wheel, &mut pool, now), []);
     }
     assert_eq!(wheel.heads[bucket as usize], NONE);
+    assert_eq!(pool.slot_mut(0).wheel_bucket, NONE, "a disarmed slot is let go");
     assert_eq!(advanced(&mut wheel, &mut pool, deadline - 1), []);
     assert_eq!(advanced(&mut wheel, &mut pool, deadline), (1..slots).collect::<Vec<_>>());
 }
