@@ -263,3 +263,7 @@ impl ChunkedDecoder {
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
+
+#[cfg(test)]
+#[path = "chunked_tests.rs"]
+mod tests;

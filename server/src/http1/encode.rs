@@ -291,3 +291,7 @@ impl DateCache {
         assert!(written.is_ok(), "an IMF-fixdate has {DATE_BYTES} bytes");
     }
 }
+
+#[cfg(test)]
+#[path = "encode_tests.rs"]
+mod tests;

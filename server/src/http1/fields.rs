@@ -22,8 +22,10 @@ enum Encoding {
     #[default]
     Absent,
     Chunked,
-    /// Codings that we do not know, perhaps with chunked behind them.
+    /// Codings that we do not know.
     Unknown,
+    /// Codings that we do not know, and chunked behind them.
+    UnknownChunked,
     /// chunked repeated or not last, or not a list of codings.
     Bad,
 }
@@ -82,18 +84,19 @@ impl Facts {
 
     fn push_encoding(&mut self, value: &[u8]) {
         for coding in list(value) {
+            let is_chunked = coding.eq_ignore_ascii_case(b"chunked");
             self.encoding = match (self.encoding, coding) {
                 // An empty member is a list that somebody tampered with, or joined badly.
-                (Encoding::Bad | Encoding::Chunked, _) | (_, b"") => Encoding::Bad,
-                (Encoding::Absent, coding) if coding.eq_ignore_ascii_case(b"chunked") => Encoding::Chunked,
-                (Encoding::Absent | Encoding::Unknown, coding) => match coding_name(coding) {
+                (_, b"") => Encoding::Bad,
+                (Encoding::Absent, _) if is_chunked => Encoding::Chunked,
+                (Encoding::Unknown, _) if is_chunked => Encoding::UnknownChunked,
+                (Encoding::Absent | Encoding::Unknown, _) => match coding_name(coding) {
                     // chunked takes no parameters (RFC 9112, 7.1), so this one is not what it seems.
-                    Some(name) if name.eq_ignore_ascii_case(b"chunked") && name.len() < coding.len() => {
-                        Encoding::Bad
-                    }
+                    Some(name) if name.eq_ignore_ascii_case(b"chunked") => Encoding::Bad,
                     Some(_) => Encoding::Unknown,
                     None => Encoding::Bad,
                 },
+                (Encoding::Chunked | Encoding::UnknownChunked | Encoding::Bad, _) => Encoding::Bad,
             };
         }
     }
@@ -106,7 +109,7 @@ impl Facts {
             (_, Some(_)) => Err(Reject::LengthAndEncoding),
             (_, None) if version == Version::HTTP_10 => Err(Reject::EncodingInOldVersion),
             (Encoding::Chunked, None) => Ok(Framing::Chunked),
-            (Encoding::Unknown, None) => Err(Reject::UnknownTransferEncoding),
+            (Encoding::Unknown | Encoding::UnknownChunked, None) => Err(Reject::UnknownTransferEncoding),
             (Encoding::Bad, None) => Err(Reject::BadTransferEncoding),
         }
     }

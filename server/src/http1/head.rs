@@ -319,3 +319,7 @@ fn judge(parsed: Parsed<'_, '_>, window: &[u8], start: usize, head: &mut Head) -
     head.set_facts(&facts)?;
     Ok(true)
 }
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;
