@@ -31,16 +31,16 @@ const metres = (value) => `${value.toFixed(2)} m`;
 
 // An SVG curve of [hour, metres] points; `mark` is an hour to point out.
 function plot(points, mark) {
-  const [width, height, left, bottom] = [960, 300, 46, 28];
+  const [width, height, left, bottom] = [960, 300, 64, 34];
   const top = Math.max(5.5, ...points.map((p) => p[1]));
   const x = (hour) => left + (hour / 24) * (width - left - 8);
   const y = (m) => 8 + (1 - m / top) * (height - bottom - 8);
   const line = points.map(([h, m]) => `${x(h).toFixed(1)},${y(m).toFixed(1)}`).join(" ");
   const [first, last] = [points[0][0], points[points.length - 1][0]];
   const rules = [0, 1, 2, 3, 4, 5].map((m) =>
-    `<line class="axis" x1="${left}" x2="${width - 8}" y1="${y(m)}" y2="${y(m)}"/><text x="8" y="${y(m) + 4}">${m} m</text>`);
+    `<line class="axis" x1="${left}" x2="${width - 8}" y1="${y(m)}" y2="${y(m)}"/><text x="4" y="${y(m) + 6}">${m === 0 ? "" : `${m} m`}</text>`);
   const hours = [0, 6, 12, 18, 24].map((h) =>
-    `<text x="${x(h)}" y="${height - 6}" text-anchor="${h === 24 ? "end" : "middle"}">${String(h).padStart(2, "0")}:00</text>`);
+    `<text x="${x(h)}" y="${height - 6}" text-anchor="${h === 0 ? "start" : h === 24 ? "end" : "middle"}">${String(h).padStart(2, "0")}:00</text>`);
   let now = "";
   if (mark !== undefined) {
     const near = points.reduce((a, b) => (Math.abs(b[0] - mark) < Math.abs(a[0] - mark) ? b : a));
