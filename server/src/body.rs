@@ -156,6 +156,18 @@ impl fmt::Debug for RequestBody {
 }
 
 /// Why a request body could not be read; as a response it is the status that [`BodyError::status`] names.
+///
+/// ```
+/// use sws::{BodyError, Bytes, Context, Router, TestClient};
+///
+/// fn upload(ctx: &mut Context) -> Result<Bytes, BodyError> {
+///     ctx.body().read_whole(5)
+/// }
+///
+/// let client = TestClient::new(Router::new().post("/", upload));
+/// assert_eq!(client.post("/").body("small").send().status(), 200);
+/// assert_eq!(client.post("/").body("too large").send().status(), 413);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BodyError {

@@ -32,6 +32,7 @@ fn functions_of_the_context() {
 #[test]
 fn functions_of_extractors_up_to_eight() {
     type M = Method;
+    #[allow(clippy::too_many_arguments, reason = "eight is the bound")]
     fn eight(a: M, b: M, c: M, d: M, e: M, f: M, g: M, Path(x): Path<u8>) -> String {
         format!("{} {x}", [a, b, c, d, e, f, g].iter().all(|method| method == M::GET))
     }

@@ -204,21 +204,19 @@ pub(crate) struct Params {
 }
 
 impl Params {
-    /// Takes the values that `matched` found in `path`; `names` are those of the route, in the same order.
+    /// Takes the values that `matched` found in `path`; `names` are those of the route, in the order of its pattern.
     pub(crate) fn new(names: &Rc<[Box<str>]>, matched: &matchit::Params<'_, '_>, path: &str) -> Self {
         if names.is_empty() {
             return Self::default();
         }
         let mut params = Self { names: Some(Rc::clone(names)), ..Self::default() };
-        assert!(
-            names.len() == matched.len() && names.len() <= PARAMS_MAX,
-            "a route has the parameters of its pattern"
-        );
-        for (range, (_, value)) in params.ranges.iter_mut().zip(matched.iter()) {
+        assert!(names.len() <= PARAMS_MAX, "a route with more parameters is not built");
+        for (range, name) in params.ranges.iter_mut().zip(names.iter()) {
+            let value = matched.get(name).expect("a matched route has the parameters of its pattern");
             let start = value.as_ptr().addr() - path.as_ptr().addr();
             *range = (offset(start), offset(start + value.len()));
         }
-        if path.contains('%') {
+        if memchr::memchr(b'%', path.as_bytes()).is_some() {
             let decode = |&(start, end): &(u16, u16)| {
                 let value = &path[usize::from(start)..usize::from(end)];
                 percent_decode_str(value).decode_utf8().map(|text| text.into_owned()).map_err(|_| NotUtf8)

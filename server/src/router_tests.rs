@@ -302,7 +302,10 @@ fn there_is_one_fallback_per_prefix() {
 
 #[test]
 fn patterns_that_are_none_are_refused() {
-    for pattern in ["", "a", "*", "/{a}/{a}", "/{", "/{}", "/{a", "/{a}{b}", "/{*a}/b"] {
+    for pattern in [
+        "", "a", "*", "/{a}/{a}", "/{", "/{}", "/{a", "/{a}{b}", "/{*a}/b", "/{a}}", "/{a}}}", "/{a{b}",
+        "/{**a}", "/{a/b}",
+    ] {
         let error = error(Router::new().get(pattern, || ""));
         assert!(
             matches!(&error, RouteError::Invalid { route, .. } if route == pattern),

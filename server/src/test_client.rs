@@ -89,6 +89,14 @@ impl TestClient {
 }
 
 /// A request that is being written; [`TestRequest::send`] sends it.
+///
+/// ```
+/// use sws::{Router, TestClient};
+///
+/// let client = TestClient::new(Router::new().put("/note", |text: String| text.len().to_string()));
+/// let request = client.put("/note").header("Content-Type", "text/plain").body("four");
+/// assert_eq!(request.send().text(), "4");
+/// ```
 #[must_use = "a request does nothing until it is sent"]
 pub struct TestRequest<'a> {
     client: &'a TestClient,
@@ -227,6 +235,15 @@ impl PeerResolver for FixedAddr {
 }
 
 /// A response, read whole.
+///
+/// ```
+/// use sws::{Json, Router, TestClient};
+///
+/// let response = TestClient::new(Router::new().get("/", || Json([1, 2]))).get("/").send();
+/// assert_eq!(response.header("content-type"), Some("application/json"));
+/// assert_eq!(response.bytes(), b"[1,2]");
+/// assert_eq!(response.json::<Vec<u8>>(), [1, 2]);
+/// ```
 pub struct TestResponse {
     status: StatusCode,
     headers: HeaderMap,

@@ -246,7 +246,11 @@ fn param_names(pattern: &str) -> Result<Rc<[Box<str>]>, RouteError> {
             continue;
         }
         let Some(close) = rest.find('}') else { break };
-        let name = rest[..close].trim_start_matches('*');
+        let name = rest[..close].strip_prefix('*').unwrap_or(&rest[..close]);
+        // Next to a brace that stands for itself it is not clear where a parameter ends.
+        if name.contains('{') || rest[close + 1..].starts_with('}') {
+            return Err(invalid(pattern, "a brace touches a parameter"));
+        }
         if names.iter().any(|held| **held == *name) {
             return Err(invalid(pattern, "two parameters have the same name"));
         }

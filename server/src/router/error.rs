@@ -8,6 +8,13 @@ use http::Method;
 use crate::request::PARAMS_MAX;
 
 /// Why a [`Router`](crate::Router) cannot be built: a mistake of the program, found at its start.
+///
+/// ```
+/// use sws::Router;
+///
+/// let error = Router::new().get("/a", || "one").get("/a", || "two").build().unwrap_err();
+/// assert_eq!(error.to_string(), "the route /a has two handlers for GET");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RouteError {
