@@ -1,3 +1,5 @@
+//! Bodies: limits, errors of the connection, files and streams.
+
 use super::*;
 
 /// Gives `pieces` one per read, then `end`.

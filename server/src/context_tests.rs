@@ -1,3 +1,5 @@
+//! What a handler reads from its context and leaves in it.
+
 use serde::Deserialize;
 
 use super::*;

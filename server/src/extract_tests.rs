@@ -1,3 +1,5 @@
+//! Each extractor, and the answer to each request that it refuses.
+
 use std::collections::HashMap;
 use std::io;
 

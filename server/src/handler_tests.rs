@@ -1,3 +1,5 @@
+//! The shapes of functions that are handlers.
+
 use std::cell::RefCell;
 use std::rc::Rc;
 

@@ -1,3 +1,5 @@
+//! The response to each value that a handler may return.
+
 use std::collections::HashMap;
 
 use super::*;

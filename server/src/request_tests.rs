@@ -1,3 +1,5 @@
+//! Readers of a request, and the parameters of its route.
+
 use super::*;
 use crate::http1::{Decoded, HeadLimits, decode};
 

@@ -1,3 +1,5 @@
+//! Builders and headers of responses.
+
 use super::*;
 
 const fn assert_send<T: Send>() {}

@@ -1,3 +1,5 @@
+//! Matching, automatic answers, nesting, layers, states, and the routers that are refused.
+
 use http::Method;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The test client refuses and reads what the server would.
+
 use std::io::Write;
 
 use super::*;
