@@ -26,5 +26,6 @@ fn main() -> io::Result<()> {
         sws: default_sws(),
         server_cpus: vec![0],
         load_cpu: last_cpu.min(1),
+        nice: 0,
     })
 }

@@ -37,12 +37,15 @@ pub struct Options {
     pub server_cpus: Vec<usize>,
     /// Core of the load.
     pub load_cpu: usize,
+    /// Niceness of load and servers: below zero, other programs disturb less.
+    pub nice: i32,
 }
 
 /// Runs the comparison; each table is printed as soon as it is complete.
 pub fn run(options: &Options) -> io::Result<()> {
     sys::raise_nofile()?;
     sys::pin_to_cpus(&[options.load_cpu])?;
+    sys::set_nice(options.nice)?;
     let mut contestants = options.contestants.clone();
     if contestants.contains(&Contestant::Sws) && !options.sws.exists() {
         println!(
@@ -53,7 +56,10 @@ pub fn run(options: &Options) -> io::Result<()> {
         contestants.retain(|&contestant| contestant != Contestant::Sws);
     }
     for scenario in &options.scenarios {
-        println!("### {scenario}\n");
+        println!(
+            "### {scenario}\n\nMedian (least–greatest) of {} runs, ratio to the best floor\n",
+            options.runs
+        );
         let able: Vec<_> = contestants.iter().copied().filter(|&c| scenario.is_for(c)).collect();
         println!("{}", markdown(&measure_all(options, scenario, &able)));
     }

@@ -7,7 +7,7 @@
 use std::env;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,6 +16,7 @@ use clap::ValueEnum;
 use crate::floor::{self, Mode};
 use crate::peers;
 use crate::process::{self, Server};
+use crate::sys;
 
 /// A server under measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -52,7 +53,7 @@ pub fn serve_if_asked() {
         eprintln!("{MARK} NAME ADDR");
         std::process::exit(2);
     };
-    if let Err(error) = contestant.serve(addr) {
+    if let Err(error) = sys::listen(addr).and_then(|listener| contestant.serve(listener)) {
         eprintln!("{contestant}: {error}");
         std::process::exit(1);
     }
@@ -79,11 +80,11 @@ impl Contestant {
         Server::start(command, addr, cpus)
     }
 
-    fn serve(self, addr: SocketAddr) -> io::Result<()> {
+    fn serve(self, listener: TcpListener) -> io::Result<()> {
         match (self.floor_mode(), self) {
-            (Some(mode), _) => floor::serve(mode, addr),
-            (None, Contestant::Hyper) => peers::serve_hyper(addr),
-            (None, Contestant::Axum) => peers::serve_axum(addr),
+            (Some(mode), _) => floor::serve(mode, listener),
+            (None, Contestant::Hyper) => peers::serve_hyper(listener),
+            (None, Contestant::Axum) => peers::serve_axum(listener),
             (None, _) => Err(io::Error::new(io::ErrorKind::Unsupported, "it is a program of its own")),
         }
     }

@@ -6,6 +6,8 @@
 //!                          │     └─ peers               hyper, axum
 //!                          ├─ load                      the client, on the other core
 //!                          └─ table                     medians over interleaved runs
+//! bin/memory ─── memory                 idle connections: resident and slab bytes each
+//! bin/pingpong ─ pingpong               two threads that wake each other
 //! ```
 //!
 //! The contestants of this crate are served by the measuring program itself, started again as a
@@ -19,7 +21,9 @@ pub mod contestant;
 pub mod floor;
 pub mod histogram;
 pub mod load;
+pub mod memory;
 pub mod peers;
+pub mod pingpong;
 pub mod process;
 pub mod sys;
 pub mod syscalls;

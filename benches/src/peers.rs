@@ -5,7 +5,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net;
 use std::time::{Duration, Instant};
 
 use axum::routing::get;
@@ -32,8 +32,7 @@ struct Message {
 }
 
 /// Serves with hyper 1, HTTP/1 only, until the process is told to end.
-pub fn serve_hyper(addr: SocketAddr) -> io::Result<()> {
-    let listener = crate::sys::listen(addr)?;
+pub fn serve_hyper(listener: net::TcpListener) -> io::Result<()> {
     on_one_thread(async move {
         let listener = async_listener(listener)?;
         loop {
@@ -77,8 +76,7 @@ async fn hyper_handler(request: Request<Incoming>) -> Result<Response<Full<Bytes
 }
 
 /// Serves with axum until the process is told to end.
-pub fn serve_axum(addr: SocketAddr) -> io::Result<()> {
-    let listener = crate::sys::listen(addr)?;
+pub fn serve_axum(listener: net::TcpListener) -> io::Result<()> {
     on_one_thread(async move {
         let app = axum::Router::new()
             .route("/plaintext", get(async || HELLO))
@@ -116,7 +114,7 @@ fn on_one_thread(server: impl Future<Output = io::Result<()>>) -> io::Result<()>
         .block_on(server)
 }
 
-fn async_listener(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+fn async_listener(listener: net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
 }

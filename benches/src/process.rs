@@ -1,9 +1,10 @@
 //! A server as a child process: pinned, awaited, measured from outside, ended by its id.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::sys;
@@ -13,7 +14,7 @@ use crate::sys;
 pub struct CpuTime {
     /// To the nanosecond, of the process's own CPU clock.
     pub total: Duration,
-    /// The share of `total` spent in user space, from 0 to 1. The kernel samples it, so it is rough over short spans.
+    /// The kernel's split, by samples: rough over short spans.
     user_ticks: u64,
     system_ticks: u64,
 }
@@ -37,9 +38,23 @@ const START_PATIENCE: Duration = Duration::from_secs(10);
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 const POLL_PERIOD: Duration = Duration::from_millis(5);
 
-/// A loopback address on which nobody listens at this moment.
+/// Ports below the usual range of ephemeral ones: no connection can take one of these as its own.
+const PORTS: std::ops::Range<u32> = 20_000..32_000;
+
+/// A loopback address on which nobody listens at this moment; another one each time.
 pub fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind("127.0.0.1:0")?.local_addr()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let offset = std::process::id().wrapping_mul(31);
+    let mut taken = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in PORTS {
+        let next = offset.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + next % (PORTS.end - PORTS.start);
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port as u16)) {
+            Ok(listener) => return listener.local_addr(),
+            Err(error) => taken = error,
+        }
+    }
+    Err(taken)
 }
 
 impl Server {
@@ -94,8 +109,12 @@ impl Server {
         kib_field(&format!("/proc/{}/status", self.pid()), "VmRSS:")
     }
 
-    /// Ends it: SIGTERM, and SIGKILL if that does not help within two seconds.
+    /// Ends it: SIGTERM, and SIGKILL if that does not help within two seconds. An error if it had ended by
+    /// itself: what was measured was then not this server, or not all of it.
     pub fn stop(&mut self) -> io::Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            return Err(io::Error::other(format!("the server had ended: {status}")));
+        }
         // SAFETY: sends a signal to a child that was not waited for yet, so that its id is still its own.
         unsafe { libc::kill(self.pid() as libc::pid_t, libc::SIGTERM) };
         let end = Instant::now() + STOP_PATIENCE;
@@ -120,8 +139,18 @@ impl Drop for Server {
 }
 
 /// Bytes of kernel slab memory in use on the machine.
-pub fn slab_bytes() -> io::Result<u64> {
-    kib_field("/proc/meminfo", "Slab:")
+#[derive(Clone, Copy, Debug)]
+pub struct SlabBytes {
+    /// All of it.
+    pub total: u64,
+    /// The part that is not a cache.
+    pub unreclaimable: u64,
+}
+
+/// Reads /proc/meminfo.
+pub fn slab_bytes() -> io::Result<SlabBytes> {
+    let path = "/proc/meminfo";
+    Ok(SlabBytes { total: kib_field(path, "Slab:")?, unreclaimable: kib_field(path, "SUnreclaim:")? })
 }
 
 fn process_clock(pid: u32) -> io::Result<Duration> {
@@ -177,7 +206,8 @@ mod tests {
 
     #[test]
     fn memory_fields_are_read() {
-        assert!(slab_bytes().unwrap() > 0);
+        let slab = slab_bytes().unwrap();
+        assert!(slab.unreclaimable > 0 && slab.total > slab.unreclaimable);
         assert!(kib_field("/proc/self/status", "VmRSS:").unwrap() > 0);
         assert!(kib_field("/proc/self/status", "NoSuch:").is_err());
     }

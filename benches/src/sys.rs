@@ -35,6 +35,12 @@ pub fn pin_to_cpus(cpus: &[usize]) -> io::Result<()> {
     check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) }).map(drop)
 }
 
+/// Sets the niceness of this process, which what it starts inherits.
+pub fn set_nice(nice: i32) -> io::Result<()> {
+    // SAFETY: takes integers and touches no memory.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }).map(drop)
+}
+
 /// Lets timed waits of the calling thread end at their time and not up to 50 us later.
 pub fn set_timer_slack_to_least() {
     // SAFETY: this option takes one integer and touches no memory.

@@ -67,8 +67,7 @@ pub fn markdown(rows: &[Row]) -> String {
     let mut text = String::from("| server |");
     let mut rule = String::from("|---|");
     for figure in columns {
-        let ratio = if figure.against_floor { " (min–max), to floor" } else { " (min–max)" };
-        write!(text, " {}{ratio} |", figure.name).expect("a String takes all");
+        write!(text, " {} |", figure.name).expect("a String takes all");
         rule.push_str("---|");
     }
     text = format!("{text}\n{rule}\n");

@@ -43,6 +43,9 @@ struct Args {
     /// Core of the load.
     #[arg(long, default_value_t = 1)]
     load_cpu: usize,
+    /// Niceness of load and servers; below zero (as root), other programs disturb the figures less.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    nice: i32,
     /// One short run, to show that everything works; its figures mean nothing.
     #[arg(long)]
     tiny: bool,
@@ -62,5 +65,6 @@ fn main() -> io::Result<()> {
         sws: args.sws.unwrap_or_else(default_sws),
         server_cpus: args.server_cpus,
         load_cpu: args.load_cpu,
+        nice: args.nice,
     })
 }

@@ -19,5 +19,5 @@ struct Args {
 fn main() -> std::io::Result<()> {
     let args = Args::parse();
     print_system_calls_on_sigterm();
-    serve(args.mode, args.listen)
+    serve(args.mode, benches::sys::listen(args.listen)?)
 }

@@ -13,5 +13,5 @@ struct Args {
 }
 
 fn main() -> std::io::Result<()> {
-    benches::peers::serve_axum(Args::parse().listen)
+    benches::peers::serve_axum(benches::sys::listen(Args::parse().listen)?)
 }

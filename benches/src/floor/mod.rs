@@ -7,7 +7,7 @@ mod epoll;
 mod uring;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One answer. It has the fields that a real server sends, so that the kernel moves as many bytes.
@@ -33,8 +33,7 @@ pub enum Mode {
 }
 
 /// Serves until the process is told to end.
-pub fn serve(mode: Mode, addr: SocketAddr) -> io::Result<()> {
-    let listener = crate::sys::listen(addr)?;
+pub fn serve(mode: Mode, listener: TcpListener) -> io::Result<()> {
     match mode {
         Mode::Uring => uring::serve(listener, uring::Wait::ForOne, uring::Hold::Recv),
         Mode::UringMinwait => uring::serve(listener, uring::Wait::Batch, uring::Hold::Recv),
