@@ -106,8 +106,14 @@ pub struct BufferRing {
 impl BufferRing {
     /// Maps the memory and provides the first buffers; registering it is the ring's part.
     pub(crate) fn new(config: &BufferConfig, incremental: bool) -> io::Result<BufferRing> {
-        assert!(config.count_max.is_power_of_two() && config.count_max <= 1 << 15, "buffers: a power of two up to 32,768");
-        assert!(config.count >= 1 && config.count <= config.count_max, "buffers at the start: 1 to count_max");
+        assert!(
+            config.count_max.is_power_of_two() && config.count_max <= 1 << 15,
+            "buffers: a power of two up to 32,768"
+        );
+        assert!(
+            config.count >= 1 && config.count <= config.count_max,
+            "buffers at the start: 1 to count_max"
+        );
         assert!(config.size >= 64 && config.size.is_multiple_of(64), "bytes of a buffer: a multiple of 64");
         let entries = Mapping::new(usize::from(config.count_max) * size_of::<BufRingEntry>())?;
         let data = Mapping::new(usize::from(config.count_max) * config.size as usize)?;
@@ -190,37 +196,56 @@ impl BufferRing {
         Lease { shared: Rc::clone(shared), id, offset, len }
     }
 
+    #[cfg(not(sws_sim))]
     pub(crate) fn entries_address(&self) -> u64 {
         self.shared.entries.base.as_ptr() as u64
     }
 
+    #[cfg(not(sws_sim))]
     pub(crate) fn entries_count(&self) -> u16 {
         self.shared.states.len() as u16
     }
 }
 
+/// Where the scripted kernel stands: the entry it fills next, and how far that entry's buffer is filled.
+#[cfg(sws_sim)]
+#[derive(Default)]
+pub(crate) struct Cursor {
+    head: u16,
+    filled: u32,
+}
+
 #[cfg(sws_sim)]
 impl BufferRing {
+    /// Bytes that the next provided buffer takes; 0 if there is none.
+    pub(crate) fn room(&self, cursor: &Cursor) -> usize {
+        match cursor.head == self.shared.tail.get() {
+            true => 0,
+            false => (self.shared.size - cursor.filled) as usize,
+        }
+    }
+
     /// Plays the kernel: fills the next provided buffer and says which, how much, and whether it keeps it.
-    pub(crate) fn receive(&self, head: &mut u16, bytes: &[u8]) -> Option<(u16, u32, bool)> {
+    pub(crate) fn receive(&self, cursor: &mut Cursor, bytes: &[u8]) -> Option<(u16, u32, bool)> {
         let shared = &self.shared;
-        if *head == shared.tail.get() {
+        if cursor.head == shared.tail.get() {
             return None;
         }
-        let mask = shared.states.len() as u16 - 1;
+        let entry = usize::from(cursor.head & (shared.states.len() as u16 - 1));
         // SAFETY: the index is masked to the entries that were mapped, and written by `provide`.
-        let id = unsafe { (*shared.entries.base.as_ptr().cast::<BufRingEntry>().add(usize::from(*head & mask))).bid() };
-        let state = shared.states[usize::from(id)].get();
-        let room = shared.size - state.next;
+        let id = unsafe { (*shared.entries.base.as_ptr().cast::<BufRingEntry>().add(entry)).bid() };
+        let room = shared.size - cursor.filled;
         let len = room.min(bytes.len() as u32);
         // SAFETY: the range lies in buffer `id`, which the "kernel" has, beyond all that is leased of it.
         unsafe {
-            let to = shared.data.base.as_ptr().add(usize::from(id) * shared.size as usize + state.next as usize);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, len as usize);
+            let start = usize::from(id) * shared.size as usize + cursor.filled as usize;
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), shared.data.base.as_ptr().add(start), len as usize);
         }
         let more = shared.incremental && len < room;
-        if !more {
-            *head = head.wrapping_add(1);
+        if more {
+            cursor.filled += len;
+        } else {
+            *cursor = Cursor { head: cursor.head.wrapping_add(1), filled: 0 };
         }
         Some((id, len, more))
     }
@@ -276,7 +301,10 @@ impl Lease {
     /// # Panics
     /// When the range is not inside the lease.
     pub fn slice(&self, range: Range<usize>) -> Lease {
-        assert!(range.start <= range.end && range.end <= self.len as usize, "a slice of a lease is inside it");
+        assert!(
+            range.start <= range.end && range.end <= self.len as usize,
+            "a slice of a lease is inside it"
+        );
         let place = &self.shared.states[usize::from(self.id)];
         let mut state = place.get();
         state.leases += 1;

@@ -18,9 +18,11 @@
 
 mod buffers;
 mod config;
+#[cfg_attr(sws_sim, allow(dead_code, reason = "the scripted ring has no kernel to encode for"))]
 mod op;
 mod outbound;
 mod probe;
+#[cfg_attr(sws_sim, allow(dead_code, reason = "the scripted ring has no kernel to set up"))]
 mod setup;
 mod token;
 
@@ -32,7 +34,7 @@ mod ring;
 
 pub use buffers::{BufferRing, BufferStats, Lease};
 pub use config::{BufferConfig, RingConfig, Wait};
-pub use op::{Address, Descriptor, Message, OpenHow, Op, Span, Statx, Timespec};
+pub use op::{Address, Descriptor, Message, Op, OpenHow, Span, Statx, Timespec};
 pub use outbound::{OutboundRing, RingTrait};
 pub use probe::{Features, probe};
 #[cfg(sws_sim)]

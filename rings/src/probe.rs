@@ -4,6 +4,7 @@ use crate::config::RingConfig;
 use crate::op::{Descriptor, Op};
 use crate::token::{OpKind, Owner, Token};
 use crate::{Ring, SetupError, Wait};
+#[cfg(not(sws_sim))]
 use io_uring::{IoUring, Probe, opcode};
 use std::io::Write;
 use std::os::fd::AsRawFd;
@@ -30,6 +31,7 @@ pub struct Features {
     pub install: bool,
 }
 
+#[cfg(not(sws_sim))]
 pub(crate) fn of(uring: &IoUring, incremental: bool, direct: bool) -> Features {
     let mut ops = Probe::new();
     let known = uring.submitter().register_probe(&mut ops).is_ok();
