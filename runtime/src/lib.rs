@@ -1,4 +1,44 @@
-//! runtime
+//! The loop: fibers, timers, connections, a pool for CPU work, and the door for other threads.
+//!
+//! A [`Runtime`] is one worker: one thread with its ring, its connection slots and its fibers. Its life is a sequence of
+//! turns; `turn.rs` is the first file to read. Handlers use it in two ways: by callbacks over connections
+//! ([`EventHandler`]), and by fibers ([`go`]), ordinary functions that wait in place.
+//!
+//! # Unsafe
+//!
+//! In the files of fibers and their stacks, of operations that name a fiber's memory, and of output: each opens with who
+//! owns what and when.
+
+mod conn;
+mod core;
 pub mod door;
+mod fiber;
+mod hooks;
+mod limits;
+mod ops;
+mod runtime;
+mod slab;
+mod spawn;
+mod stats;
 mod sync_shim;
+mod timers;
+mod turn;
+mod watch;
 pub mod workers;
+
+pub use conn::{Conn, ConnId, Data, EventHandler, Held, SendError, with_conn};
+pub use fiber::{
+    Cancelled, FiberId, FiberInfo, JoinError, JoinHandle, Run, StackStats, TimedOut, sleep, timeout,
+    yield_now,
+};
+pub use hooks::HookId;
+pub use limits::Limits;
+pub use runtime::{Config, Handle, InvokeError, Runtime, RuntimeError, dump_fibers, stats};
+pub use spawn::{
+    SubmitError, add_deferred_hook, add_tick_hook, cancel_fiber, go, on_fiber, remove_deferred_hook,
+    remove_tick_hook, run_deferred_hooks, run_inline, set_fiber_name, submit, try_go, try_submit,
+};
+pub use stats::Stats;
+pub use sws_rings::{BufferConfig, BufferStats, Features, RingConfig, RingStats, SetupError, probe};
+pub use watch::{Interest, WatchCallback, unwatch, unwatch_all, watch};
+pub use workers::worker_yield;

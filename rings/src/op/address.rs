@@ -3,6 +3,7 @@
 use super::{Address, Message, Span};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -32,6 +33,19 @@ impl Address {
         }
         address.len = (size_of::<libc::sa_family_t>() + bytes.len() + 1) as u32;
         Ok(address)
+    }
+
+    /// The address of the peer that a socket is connected to.
+    ///
+    /// # Errors
+    /// As `getpeername(2)`.
+    pub fn of_peer(socket: BorrowedFd<'_>) -> io::Result<Address> {
+        let mut address = Address::empty();
+        // SAFETY: storage and length outlive the call, and the length is that of the storage.
+        let result = unsafe {
+            libc::getpeername(socket.as_raw_fd(), (&raw mut address.storage).cast(), &mut address.len)
+        };
+        if result == 0 { Ok(address) } else { Err(io::Error::last_os_error()) }
     }
 
     /// The internet address, if it is one.

@@ -1,0 +1,395 @@
+//! The callback protocol: what a connection's user sees.
+//!
+//! # Unsafe
+//!
+//! A slot's workspace is 64 bytes without a type. A service declares its type once, and its `TypeId` is kept beside it; the
+//! bytes are set to a value of that type when a connection opens, and read and written as that type only, by [`Conn`],
+//! which is made for a slot of that service. The type is `Copy`, so nothing needs dropping.
+
+use super::{ConnId, Conns, SendError, flag};
+use crate::core::Core;
+use std::any::TypeId;
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::ops::{Deref, Range};
+use std::rc::Rc;
+use std::time::Duration;
+use sws_rings::Lease;
+
+/// A slot's bytes for the protocol.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub(crate) struct Workspace([MaybeUninit<u8>; 64]);
+
+impl Default for Workspace {
+    fn default() -> Workspace {
+        Workspace([MaybeUninit::new(0); 64])
+    }
+}
+
+/// A protocol over connections, by callbacks. All are called on the IO thread, one at a time; none may block. To wait for
+/// something, start a fiber with [`go`](crate::go), which can use the connection by its [`ConnId`].
+///
+/// ```
+/// use sws_runtime::{Conn, Data, EventHandler};
+///
+/// /// Sends back what comes.
+/// struct Echo;
+///
+/// impl EventHandler for Echo {
+///     type Workspace = ();
+///     fn on_data(&mut self, conn: &mut Conn<'_, ()>, data: &Data<'_>) -> usize {
+///         if conn.send(data).is_err() {
+///             conn.abort();
+///         }
+///         data.len()
+///     }
+/// }
+/// ```
+pub trait EventHandler: 'static {
+    /// State of one connection: at most 64 bytes, aligned to at most 8.
+    type Workspace: Copy + Default + 'static;
+
+    /// A connection was accepted.
+    fn on_open(&mut self, _conn: &mut Conn<'_, Self::Workspace>) {}
+
+    /// Bytes came. Returns how many were taken; the others are given again, with what comes behind them, when more
+    /// comes or after [`Conn::resume_input`]. When they are over the input bound, receiving pauses.
+    fn on_data(&mut self, conn: &mut Conn<'_, Self::Workspace>, data: &Data<'_>) -> usize;
+
+    /// All output was sent.
+    fn on_sent(&mut self, _conn: &mut Conn<'_, Self::Workspace>) {}
+
+    /// The peer has ended its side and will send no more; it may still read. By default the connection is closed when
+    /// the output is sent.
+    fn on_end(&mut self, conn: &mut Conn<'_, Self::Workspace>) {
+        conn.close();
+    }
+
+    /// The deadline set by [`Conn::set_deadline`] has passed. By default the connection is closed at once.
+    fn on_deadline(&mut self, conn: &mut Conn<'_, Self::Workspace>) {
+        conn.abort();
+    }
+
+    /// The worker drains: no new connections come, and it ends when there are none left. By default the connection is closed
+    /// when the output is sent.
+    fn on_drain(&mut self, conn: &mut Conn<'_, Self::Workspace>) {
+        conn.close();
+    }
+
+    /// The connection is gone; its id finds nothing from here on. Called once for each connection.
+    fn on_close(&mut self, _conn: &mut Conn<'_, Self::Workspace>) {}
+}
+
+/// Received bytes.
+pub struct Data<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) lease: Option<&'a Lease>,
+}
+
+impl Data<'_> {
+    /// Keeps a part of the bytes beyond the callback: without a copy where they lie in a buffer of their own.
+    ///
+    /// # Panics
+    /// When the range is not inside the data.
+    pub fn hold(&self, range: Range<usize>) -> Held {
+        match self.lease {
+            Some(lease) => Held(Inner::Lease(lease.slice(range))),
+            None => Held(Inner::Owned(self.bytes[range].to_vec())),
+        }
+    }
+}
+
+impl Deref for Data<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+enum Inner {
+    Lease(Lease),
+    Owned(Vec<u8>),
+}
+
+/// Received bytes that are kept, see [`Data::hold`].
+pub struct Held(Inner);
+
+impl From<Vec<u8>> for Held {
+    fn from(bytes: Vec<u8>) -> Held {
+        Held(Inner::Owned(bytes))
+    }
+}
+
+impl Deref for Held {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Inner::Lease(lease) => lease,
+            Inner::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Held({} bytes)", self.len())
+    }
+}
+
+/// One connection, for the length of a callback or of a call by id.
+pub struct Conn<'a, W = ()> {
+    core: &'a Core,
+    id: ConnId,
+    workspace: PhantomData<fn() -> W>,
+}
+
+impl<'a, W: Copy + 'static> Conn<'a, W> {
+    fn new(core: &'a Core, id: ConnId) -> Conn<'a, W> {
+        Conn { core, id, workspace: PhantomData }
+    }
+
+    /// Names the connection for as long as it lives: an id of a closed connection finds nothing.
+    #[inline]
+    pub fn id(&self) -> ConnId {
+        self.id
+    }
+
+    /// The connection's state.
+    #[inline]
+    pub fn workspace(&self) -> W
+    where
+        W: Default,
+    {
+        let bytes = self.core.conns.with(self.id, |slot| slot.workspace);
+        // SAFETY: the slot belongs to a service whose workspace type is `W`, see the module doc, and `W` fits.
+        bytes.map_or_else(W::default, |bytes| unsafe { (&raw const bytes).cast::<W>().read() })
+    }
+
+    /// Replaces the connection's state.
+    #[inline]
+    pub fn set_workspace(&mut self, value: W) {
+        self.core.conns.with(self.id, |slot| {
+            // SAFETY: `W` is at most as large and as aligned as the workspace, asserted when its service was made.
+            unsafe { (&raw mut slot.workspace).cast::<W>().write(value) }
+        });
+    }
+
+    /// Queues bytes to be sent, copied.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] when more than [`Limits::output_bytes_max`](crate::Limits::output_bytes_max) would wait, and
+    /// [`SendError::Closed`] when the connection is closing. Nothing is queued then.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
+        self.core.conns.send(self.core, self.id, bytes)
+    }
+
+    /// Queues bytes to be sent, shared without a copy when they are many.
+    ///
+    /// # Errors
+    /// As [`send`](Conn::send).
+    pub fn send_bytes(&mut self, bytes: bytes::Bytes) -> Result<(), SendError> {
+        self.core.conns.send_bytes(self.core, self.id, bytes)
+    }
+
+    /// Lets `f` write output of about `len` bytes in place. Beyond the bound of [`send`](Conn::send) nothing is refused:
+    /// this is for answers, whose number the caller bounds.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] when the connection is closing, [`SendError::NoBuffer`] when all pooled buffers are in use.
+    #[inline]
+    pub fn write_with<R>(&mut self, len: usize, f: impl FnOnce(&mut Vec<u8>) -> R) -> Result<R, SendError> {
+        self.core.conns.write_with(self.core, self.id, len, f)
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn pending_output(&self) -> usize {
+        self.core.conns.pending_output(self.id)
+    }
+
+    /// Gives the input that waits to `f`, which returns how many bytes it took.
+    pub fn take_input(&mut self, f: impl FnOnce(&[u8]) -> usize) -> usize {
+        self.core.conns.take_input(self.core, self.id, f)
+    }
+
+    /// Has [`EventHandler::on_data`] called with the input that waits, in the next turn.
+    pub fn resume_input(&mut self) {
+        self.core.conns.defer_input(self.id);
+    }
+
+    /// Whether the peer has ended its side.
+    pub fn is_ended(&self) -> bool {
+        self.core.conns.with(self.id, |slot| slot.flags & flag::ENDED != 0).unwrap_or(true)
+    }
+
+    /// Closes the connection when its output is sent.
+    pub fn close(&mut self) {
+        self.core.conns.close_after(self.core, self.id, false);
+    }
+
+    /// Sends the output, ends our side, and closes when the peer has ended its own or after two seconds; so that a peer that
+    /// still sends gets the answer instead of a reset.
+    pub fn close_lingering(&mut self) {
+        self.core.conns.close_after(self.core, self.id, true);
+    }
+
+    /// Closes the connection at once; what was not sent is lost.
+    pub fn abort(&mut self) {
+        self.core.conns.doom(self.id);
+    }
+
+    /// Whether [`close`](Conn::close) or another end was asked for.
+    pub fn is_closing(&self) -> bool {
+        let over = flag::CLOSE_AFTER | flag::DOOMED | flag::LINGERING;
+        self.core.conns.with(self.id, |slot| slot.flags & over != 0).unwrap_or(true)
+    }
+
+    /// Calls [`EventHandler::on_deadline`] after this time, in place of any deadline set before; `None` for never. Exact
+    /// to 8 ms.
+    #[inline]
+    pub fn set_deadline(&mut self, after: Option<Duration>) {
+        self.core.conns.set_deadline(self.core, self.id, after);
+    }
+
+    /// The peer's address. On a fiber it costs a turn of the loop where the kernel keeps the descriptor; off a fiber
+    /// it is not known there.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.core.conns.peer_addr(self.core, self.id)
+    }
+
+    /// Ids of all open connections of the same handler, this one included.
+    pub fn peers(&self) -> Vec<ConnId> {
+        let service = self.core.conns.with(self.id, |slot| slot.listener);
+        service.map_or_else(Vec::new, |service| self.core.conns.ids_of(service))
+    }
+
+    /// Queues bytes on another connection of the same worker.
+    ///
+    /// # Errors
+    /// As [`send`](Conn::send).
+    pub fn send_to(&mut self, id: ConnId, bytes: &[u8]) -> Result<(), SendError> {
+        self.core.conns.send(self.core, id, bytes)
+    }
+
+    /// Queues bytes on all connections of the same handler, or on all but this one. Returns how many took them; one whose
+    /// output is over its bound is left out.
+    pub fn broadcast(&mut self, bytes: &[u8], to_self: bool) -> usize {
+        let mut taken = 0;
+        for id in self.peers() {
+            if (to_self || id != self.id) && self.core.conns.send(self.core, id, bytes).is_ok() {
+                taken += 1;
+            }
+        }
+        taken
+    }
+}
+
+/// Calls `f` with a connection of the worker on whose thread the caller is. `None` when it is gone, or when its handler's
+/// workspace is not a `W`.
+///
+/// # Panics
+/// Off a worker's thread.
+pub fn with_conn<W: Copy + Default + 'static, R>(
+    id: ConnId,
+    f: impl FnOnce(&mut Conn<'_, W>) -> R,
+) -> Option<R> {
+    crate::core::with(|core| {
+        if !core.conns.is_open(id) {
+            return None;
+        }
+        let service = core.conns.with(id, |slot| slot.listener)?;
+        let known = core.conns.services.borrow().get(usize::from(service))?.workspace;
+        (known == TypeId::of::<W>()).then(|| f(&mut Conn::new(core, id)))
+    })
+}
+
+/// [`EventHandler`] without its workspace type.
+pub(super) trait Service {
+    fn on_open(&mut self, core: &Core, id: ConnId);
+    fn on_data(&mut self, core: &Core, id: ConnId, data: &Data<'_>) -> usize;
+    fn on_sent(&mut self, conn: (&Core, ConnId));
+    fn on_end(&mut self, conn: (&Core, ConnId));
+    fn on_deadline(&mut self, conn: (&Core, ConnId));
+    fn on_drain(&mut self, conn: (&Core, ConnId));
+    fn on_close(&mut self, conn: (&Core, ConnId));
+}
+
+struct Typed<H>(H);
+
+impl<H: EventHandler> Service for Typed<H> {
+    fn on_open(&mut self, core: &Core, id: ConnId) {
+        let mut conn = Conn::new(core, id);
+        conn.set_workspace(H::Workspace::default());
+        self.0.on_open(&mut conn);
+    }
+
+    #[inline]
+    fn on_data(&mut self, core: &Core, id: ConnId, data: &Data<'_>) -> usize {
+        let taken = self.0.on_data(&mut Conn::new(core, id), data);
+        assert!(taken <= data.len(), "a handler took more bytes than there are");
+        taken
+    }
+
+    fn on_sent(&mut self, (core, id): (&Core, ConnId)) {
+        self.0.on_sent(&mut Conn::new(core, id));
+    }
+
+    fn on_end(&mut self, (core, id): (&Core, ConnId)) {
+        self.0.on_end(&mut Conn::new(core, id));
+    }
+
+    fn on_deadline(&mut self, (core, id): (&Core, ConnId)) {
+        self.0.on_deadline(&mut Conn::new(core, id));
+    }
+
+    fn on_drain(&mut self, (core, id): (&Core, ConnId)) {
+        self.0.on_drain(&mut Conn::new(core, id));
+    }
+
+    fn on_close(&mut self, (core, id): (&Core, ConnId)) {
+        self.0.on_close(&mut Conn::new(core, id));
+    }
+}
+
+/// A handler and the type of its workspace.
+pub(super) struct ServiceEntry {
+    pub(super) service: Rc<RefCell<dyn Service>>,
+    workspace: TypeId,
+}
+
+impl Conns {
+    /// Adds a handler; its number goes into the slots of its connections.
+    pub(crate) fn add_service<H: EventHandler>(&self, handler: H) -> u8 {
+        const {
+            assert!(size_of::<H::Workspace>() <= size_of::<Workspace>(), "a workspace has at most 64 bytes");
+            assert!(
+                align_of::<H::Workspace>() <= align_of::<Workspace>(),
+                "a workspace is aligned to at most 8"
+            );
+        }
+        let mut services = self.services.borrow_mut();
+        assert!(services.len() < 256, "a worker has at most 256 handlers");
+        services.push(ServiceEntry {
+            service: Rc::new(RefCell::new(Typed(handler))),
+            workspace: TypeId::of::<H::Workspace>(),
+        });
+        services.len() as u8 - 1
+    }
+
+    pub(super) fn service(&self, number: u8) -> Rc<RefCell<dyn Service>> {
+        Rc::clone(&self.services.borrow()[usize::from(number)].service)
+    }
+
+    /// Calls one of the handler's callbacks for a connection.
+    pub(super) fn call(&self, core: &Core, id: ConnId, f: impl FnOnce(&mut dyn Service, (&Core, ConnId))) {
+        if let Some(number) = self.with(id, |slot| slot.listener) {
+            f(&mut *self.service(number).borrow_mut(), (core, id));
+        }
+    }
+}

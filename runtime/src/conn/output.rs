@@ -1,0 +1,296 @@
+//! The way of bytes to be sent: queued by handlers and fibers, submitted once per turn, continued after short writes.
+//!
+//! # Unsafe
+//!
+//! A send names memory of the output's pieces. The pieces of a send in flight are at the front, are not touched before its
+//! completion, and the output is not released before that. A piece's bytes are on the heap, so moving the piece in its queue
+//! does not move them; the last piece is appended to only when it is not in flight.
+
+use super::{ConnId, Conns, descriptor, flag};
+use crate::core::Core;
+use crate::limits::{COPY_MAX, PIECES_PER_SEND};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use sws_rings::{Message, Op, Span};
+use sws_stackpool::{NONE, SlotState};
+
+/// Why bytes were not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// More would wait than the connection may hold back.
+    Full,
+    /// The connection is closing, or gone.
+    Closed,
+    /// All pooled buffers are in use.
+    NoBuffer,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendError::Full => "the connection's output is full",
+            SendError::Closed => "the connection is closed",
+            SendError::NoBuffer => "all buffers are in use",
+        })
+    }
+}
+
+impl std::error::Error for SendError {}
+
+impl From<SendError> for io::Error {
+    fn from(error: SendError) -> io::Error {
+        let kind = match error {
+            SendError::Full => io::ErrorKind::WouldBlock,
+            SendError::Closed => io::ErrorKind::BrokenPipe,
+            SendError::NoBuffer => io::ErrorKind::OutOfMemory,
+        };
+        io::Error::new(kind, error)
+    }
+}
+
+enum Piece {
+    /// A pooled buffer that can be appended to.
+    Pooled(Vec<u8>),
+    /// Bytes that others share.
+    Shared(Bytes),
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Piece::Pooled(buffer) => buffer,
+            Piece::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// What one connection has to send.
+#[derive(Default)]
+pub(super) struct Output {
+    pieces: VecDeque<Piece>,
+    /// Bytes of the first piece that are sent.
+    sent: usize,
+    /// Bytes of all pieces that are not.
+    pending: usize,
+    /// Pieces that the send in flight names.
+    in_flight: usize,
+    message: Option<Box<Message>>,
+}
+
+impl Output {
+    /// The last piece, if bytes can be appended to it without moving what it holds.
+    fn tail(&mut self, room: usize) -> Option<&mut Vec<u8>> {
+        let last = self.pieces.len().checked_sub(1)?;
+        if last < self.in_flight {
+            return None;
+        }
+        match self.pieces.back_mut() {
+            Some(Piece::Pooled(buffer)) if buffer.capacity() - buffer.len() >= room => Some(buffer),
+            _ => None,
+        }
+    }
+
+    /// The operation that sends the pieces at the front.
+    fn send(&mut self, descriptor: sws_rings::Descriptor) -> Op {
+        if self.pieces.len() == 1 {
+            self.in_flight = 1;
+            return Op::Send { descriptor, data: Span::of(&self.pieces[0].bytes()[self.sent..]) };
+        }
+        self.in_flight = self.pieces.len().min(PIECES_PER_SEND);
+        let message = self.message.get_or_insert_with(Message::new);
+        let pieces = self.pieces.iter().take(self.in_flight).enumerate();
+        let sent = self.sent;
+        let spans =
+            pieces.map(|(n, piece)| Span::of(if n == 0 { &piece.bytes()[sent..] } else { piece.bytes() }));
+        message.set(spans, None);
+        Op::SendVectored { descriptor, message: message.span() }
+    }
+
+    /// Takes what was sent from the front; `release` gets the pooled buffers that are done with.
+    fn advance(&mut self, mut sent: usize, mut release: impl FnMut(Vec<u8>)) {
+        self.in_flight = 0;
+        self.pending -= sent;
+        sent += self.sent;
+        while let Some(front) = self.pieces.front() {
+            let len = front.bytes().len();
+            if sent < len {
+                break;
+            }
+            sent -= len;
+            if let Some(Piece::Pooled(buffer)) = self.pieces.pop_front() {
+                release(buffer);
+            }
+        }
+        self.sent = sent;
+    }
+}
+
+impl Conns {
+    /// The output of an open connection, made if it has none. `None` when nothing more is to be sent on it.
+    fn output_of(&self, id: ConnId) -> Option<u32> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.get_mut(id)?;
+        let over = flag::DOOMED | flag::CLOSE_AFTER | flag::LINGERING;
+        if slot.state() != SlotState::Live || slot.flags & over != 0 {
+            return None;
+        }
+        if slot.output == NONE {
+            slot.output = self.outputs.borrow_mut().acquire();
+        }
+        if slot.flags & (flag::DIRTY | flag::SENDING) == 0 {
+            slot.flags |= flag::DIRTY;
+            self.dirty.borrow_mut().push(id);
+        }
+        Some(slot.output)
+    }
+
+    pub(super) fn send(&self, core: &Core, id: ConnId, bytes: &[u8]) -> Result<(), SendError> {
+        if self.pending_output(id) + bytes.len() > core.limits.output_bytes_max {
+            return if self.is_open(id) { Err(SendError::Full) } else { Err(SendError::Closed) };
+        }
+        if bytes.len() > COPY_MAX {
+            return self.send_bytes(core, id, Bytes::copy_from_slice(bytes));
+        }
+        self.write_with(core, id, bytes.len(), |out| out.extend_from_slice(bytes))
+    }
+
+    pub(super) fn send_bytes(&self, core: &Core, id: ConnId, bytes: Bytes) -> Result<(), SendError> {
+        if bytes.len() <= COPY_MAX {
+            return self.send(core, id, &bytes);
+        }
+        if self.pending_output(id) + bytes.len() > core.limits.output_bytes_max.max(bytes.len()) {
+            return if self.is_open(id) { Err(SendError::Full) } else { Err(SendError::Closed) };
+        }
+        let handle = self.output_of(id).ok_or(SendError::Closed)?;
+        let mut outputs = self.outputs.borrow_mut();
+        let output = &mut outputs.values[handle as usize];
+        output.pending += bytes.len();
+        output.pieces.push_back(Piece::Shared(bytes));
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn write_with<R>(
+        &self,
+        core: &Core,
+        id: ConnId,
+        len: usize,
+        f: impl FnOnce(&mut Vec<u8>) -> R,
+    ) -> Result<R, SendError> {
+        let _ = core;
+        let handle = self.output_of(id).ok_or(SendError::Closed)?;
+        let mut outputs = self.outputs.borrow_mut();
+        let output = &mut outputs.values[handle as usize];
+        if output.tail(len).is_none() {
+            let buffer = self.buffers.borrow_mut().acquire(len.max(512)).ok_or(SendError::NoBuffer)?;
+            output.pieces.push_back(Piece::Pooled(buffer));
+        }
+        let Some(Piece::Pooled(buffer)) = output.pieces.back_mut() else { return Err(SendError::NoBuffer) };
+        let (before, capacity) = (buffer.len(), buffer.capacity());
+        let value = f(buffer);
+        assert!(buffer.len() >= before, "output is appended to");
+        let (written, grown) = (buffer.len() - before, buffer.capacity());
+        if grown != capacity {
+            self.buffers.borrow_mut().detach(capacity);
+        }
+        output.pending += written;
+        Ok(value)
+    }
+
+    pub(super) fn pending_output(&self, id: ConnId) -> usize {
+        match self.with(id, |slot| slot.output) {
+            None | Some(NONE) => 0,
+            Some(handle) => self.outputs.borrow().values[handle as usize].pending,
+        }
+    }
+
+    /// Submits one send for each connection that has output and none in flight.
+    pub(crate) fn flush(&self, core: &Core) {
+        let mut dirty = self.dirty.take();
+        for id in dirty.drain(..) {
+            self.with(id, |slot| slot.flags &= !flag::DIRTY);
+            self.start_send(core, id);
+        }
+        let mut refilled = self.dirty.borrow_mut();
+        if refilled.is_empty() {
+            *refilled = dirty;
+        }
+    }
+
+    fn start_send(&self, core: &Core, id: ConnId) {
+        let Some((flags, handle, target)) = self.with(id, |slot| (slot.flags, slot.output, descriptor(slot)))
+        else {
+            return;
+        };
+        if flags & (flag::SENDING | flag::DOOMED) != 0 || handle == NONE {
+            return;
+        }
+        if self.outputs.borrow().values[handle as usize].pending == 0 {
+            self.drop_output(id);
+            self.on_drained(core, id);
+            return;
+        }
+        let op = self.outputs.borrow_mut().values[handle as usize].send(target);
+        self.with(id, |slot| slot.flags |= flag::SENDING);
+        // SAFETY: see the module doc: the pieces in flight stay until the completion, which `on_sent` takes.
+        unsafe { self.submit(core, id, &op) };
+    }
+
+    /// A send completed, wholly or in part.
+    pub(super) fn on_sent(&self, core: &Core, id: ConnId, result: Result<u32, i32>) {
+        let Some((handle, flags)) = self.with(id, |slot| {
+            slot.flags &= !flag::SENDING;
+            slot.bytes_out += u64::from(result.unwrap_or(0));
+            (slot.output, slot.flags)
+        }) else {
+            return;
+        };
+        if handle != NONE {
+            let mut outputs = self.outputs.borrow_mut();
+            let mut buffers = self.buffers.borrow_mut();
+            outputs.values[handle as usize]
+                .advance(result.unwrap_or(0) as usize, |piece| buffers.release(piece));
+        }
+        match result {
+            _ if flags & flag::DOOMED != 0 => self.drop_output(id),
+            Ok(_) | Err(libc::EINTR | libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => {
+                self.start_send(core, id)
+            }
+            Err(_) => self.doom(id),
+        }
+        self.end_op(core, id);
+    }
+
+    /// All output is sent: the handler is told, or the close that waited for it goes on.
+    fn on_drained(&self, core: &Core, id: ConnId) {
+        let flags = self.with(id, |slot| slot.flags).unwrap_or(0);
+        if flags & flag::CLOSE_AFTER != 0 {
+            self.finish_close(core, id);
+        } else {
+            self.call(core, id, |service, conn| service.on_sent(conn));
+        }
+    }
+
+    /// Releases the output of a slot. Not while a send is in flight.
+    pub(super) fn drop_output(&self, id: ConnId) {
+        let handle = self.with(id, |slot| match slot.flags & flag::SENDING {
+            0 => std::mem::replace(&mut slot.output, NONE),
+            _ => NONE,
+        });
+        if let Some(handle) = handle.filter(|&handle| handle != NONE) {
+            let mut outputs = self.outputs.borrow_mut();
+            let output = &mut outputs.values[handle as usize];
+            let mut buffers = self.buffers.borrow_mut();
+            for piece in output.pieces.drain(..) {
+                if let Piece::Pooled(buffer) = piece {
+                    buffers.release(buffer);
+                }
+            }
+            (output.sent, output.pending, output.in_flight) = (0, 0, 0);
+            outputs.release(handle);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! User code that the loop calls each turn.
+
+use crate::slab::{Key, Slab};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+type Hook = Rc<RefCell<dyn FnMut()>>;
+
+/// Names a hook until it is removed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct HookId(Key);
+
+/// The hooks of one kind.
+pub(crate) struct Hooks(RefCell<Slab<Hook>>);
+
+impl Hooks {
+    pub(crate) const fn new() -> Hooks {
+        Hooks(RefCell::new(Slab::new()))
+    }
+
+    pub(crate) fn insert(&self, hook: impl FnMut() + 'static) -> HookId {
+        HookId(self.0.borrow_mut().insert(Rc::new(RefCell::new(hook))))
+    }
+
+    pub(crate) fn remove(&self, id: HookId) -> bool {
+        self.0.borrow_mut().remove(id.0).is_some()
+    }
+
+    /// Calls each hook once. A hook may add and remove hooks, itself too; one that is removed is not called any more.
+    pub(crate) fn run(&self) {
+        if self.0.borrow().len() == 0 {
+            return;
+        }
+        let all: Vec<Key> = self.0.borrow().iter().map(|(key, _)| key).collect();
+        for key in all {
+            let hook = self.0.borrow().get(key).cloned();
+            if let Some(hook) = hook
+                && let Ok(mut hook) = hook.try_borrow_mut()
+            {
+                hook();
+            }
+        }
+    }
+}

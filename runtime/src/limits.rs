@@ -1,0 +1,72 @@
+//! The bounds of the runtime, by name, with their defaults.
+
+use std::time::Duration;
+
+/// Bounds of one worker. Every queue of the runtime has its bound here.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections; 0 means what the process limits allow, at most 1,048,576.
+    pub connections_max: u32,
+    /// Fibers that exist at once, suspended and ready.
+    pub fibers_max: u32,
+    /// Bytes of a fiber's stack, a multiple of the page size.
+    pub stack_bytes: usize,
+    /// Bytes that a connection may have received and not consumed; over that, receiving pauses.
+    pub input_bytes_max: usize,
+    /// Bytes that may wait to be sent on one connection; over that, a send is refused.
+    pub output_bytes_max: usize,
+    /// Bytes of all pooled buffers together.
+    pub buffer_bytes_max: usize,
+    /// Bytes of pooled buffers that are kept when nobody uses them.
+    pub buffer_bytes_cached_max: usize,
+    /// Blocks of 1 MB for large bodies.
+    pub large_blocks_max: usize,
+    /// Closures that other threads have handed over and that have not run.
+    pub invoke_max: usize,
+    /// Jobs that wait for a thread of the worker pool.
+    pub submit_max: usize,
+    /// Fibers resumed in one turn; the others are first in the next.
+    pub fibers_per_turn: usize,
+    /// Invoked closures run in one turn.
+    pub invokes_per_turn: usize,
+    /// A turn longer than this is reported with the handler that took it.
+    pub turn_warn: Duration,
+    /// A connection from which nothing came for so long is held by a poll instead of a receive, which costs the
+    /// kernel less memory. Zero turns it off.
+    pub quiet_after: Duration,
+    /// How long a drain waits for what runs.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections_max: 0,
+            fibers_max: 65_536,
+            stack_bytes: 64 * 1024,
+            input_bytes_max: 64 * 1024,
+            output_bytes_max: 1024 * 1024,
+            buffer_bytes_max: 256 * 1024 * 1024,
+            buffer_bytes_cached_max: 16 * 1024 * 1024,
+            large_blocks_max: 256,
+            invoke_max: 65_536,
+            submit_max: 4096,
+            fibers_per_turn: 1024,
+            invokes_per_turn: 1024,
+            turn_warn: Duration::from_millis(10),
+            quiet_after: Duration::from_secs(2),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Pieces of output that one vectored send takes.
+pub(crate) const PIECES_PER_SEND: usize = 64;
+/// Bytes up to which an answer's body is copied behind its head instead of being sent as a piece of its own.
+pub(crate) const COPY_MAX: usize = 8 * 1024;
+/// How long accepting pauses after the process ran out of descriptors.
+pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// How long a lingering close waits for the peer's end.
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+
+const _: () = assert!(COPY_MAX < sws_stackpool::limits::BUFFER_BYTES_MAX);

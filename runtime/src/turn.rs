@@ -1,0 +1,299 @@
+//! One turn of the loop.
+
+use crate::core::{Core, Message, Phase};
+use crate::fiber::Wake;
+use crate::stats::count;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, AsRawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+use sws_rings::{Completion, Descriptor, Op, OpKind, Owner, RingTrait, Span, Token, Wait};
+
+/// One turn: wait, take what the kernel says, let handlers and fibers run, submit what they want.
+pub(crate) fn tick(core: &Core) {
+    // 1. Submit everything that was pushed, and wait for the first completion or the nearest time.
+    wait(core);
+    let begin = core.now();
+
+    // 2. Take all completions, before any user code runs. Ghosts are dropped, and their buffers given back.
+    let mut events = core.loop_ops.events.take();
+    core.ring.borrow_mut().drain(|token| is_live(core, token), &mut events);
+
+    // 3. Connections: first those that the last turn left over, then what came.
+    let mut blame = Blame::begin();
+    core.conns.give_leftover(core);
+    for event in events.drain(..) {
+        deliver(core, event);
+        blame.look(core);
+    }
+    core.loop_ops.events.replace(events);
+
+    // 4. Fibers whose wait is over. Those that become ready meanwhile, and those over the budget, are next turn's.
+    for _ in 0..core.fibers.ready().min(core.limits.fibers_per_turn) {
+        core.fibers.run_next();
+        blame.look(core);
+    }
+
+    // 5. What other threads have handed over, oldest first.
+    run_invoked(core);
+    blame.look(core);
+
+    // 6. Times that have come, and the hooks of each turn.
+    expire(core);
+    core.hooks.run();
+    blame.look(core);
+
+    // 7. Completions of the outbound ring.
+    harvest_outbound(core);
+
+    // 8. End what is to be ended, and queue one send for each connection that has output.
+    core.conns.feed_starved(core);
+    core.conns.tear_down(core);
+    core.conns.flush(core);
+    core.conns.tear_down(core);
+
+    blame.report(core, begin);
+    advance_phase(core);
+}
+
+/// Operations of the loop itself, by the index of their tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub(crate) enum LoopOp {
+    /// The read of the door's eventfd.
+    Door = 1,
+    /// The poll of the outbound ring's eventfd.
+    Outbound = 2,
+}
+
+/// What the loop keeps for itself.
+#[derive(Default)]
+pub(crate) struct LoopOps {
+    events: RefCell<Vec<Completion>>,
+    outbound_events: RefCell<Vec<Completion>>,
+    invoked: RefCell<VecDeque<Message>>,
+    /// What the door's read fills in. Boxed, because the kernel writes it.
+    door_count: RefCell<Box<[u8; 8]>>,
+    next_trim: Cell<Duration>,
+    last_report: Cell<Duration>,
+    /// Whether connections were told that the worker drains.
+    drain_told: Cell<bool>,
+}
+
+impl LoopOps {
+    /// Submits one of the loop's operations, again after each completion.
+    pub(crate) fn arm(&self, core: &Core, which: LoopOp) {
+        let op = match which {
+            LoopOp::Door => {
+                let descriptor = Descriptor::Raw(core.door.borrow().eventfd().as_raw_fd());
+                let buffer = Span::of_mut(&mut self.door_count.borrow_mut()[..]);
+                Op::Read { descriptor, buffer, offset: u64::MAX }
+            }
+            LoopOp::Outbound => {
+                let outbound = core.outbound.borrow();
+                let Some(ring) = outbound.as_ref() else { return };
+                let descriptor = Descriptor::Raw(ring.wake_descriptor().as_fd().as_raw_fd());
+                Op::Poll { descriptor, events: libc::POLLIN as u32, multi: false }
+            }
+        };
+        let token = Token::new(Owner::Loop, op.kind(), which as u32, 0);
+        // SAFETY: the one buffer named is on the heap, owned by the core, read by nobody, and freed after the ring, which
+        // is the first of the core's fields to be dropped.
+        unsafe { core.ring.borrow_mut().push(&op, token) };
+    }
+}
+
+fn wait(core: &Core) {
+    let busy = core.conns.has_leftover() || core.fibers.ready() > 0;
+    let wait = if busy {
+        Wait::POLL
+    } else if core.door.borrow().prepare_wait() {
+        let next = next_time(core).map(|at| at.saturating_sub(core.clock()));
+        Wait::one(next)
+    } else {
+        Wait::POLL
+    };
+    core.ring.borrow_mut().submit_and_wait(wait);
+    core.door.borrow().finish_wait();
+    core.now.set(core.clock());
+    count(&core.stats.turns);
+}
+
+/// The nearest time at which something is to be done.
+fn next_time(core: &Core) -> Option<Duration> {
+    let phase = match core.phase.get() {
+        Phase::Running => None,
+        Phase::Draining { until } => Some(until),
+        Phase::Stopped => Some(Duration::ZERO),
+    };
+    [core.timers.borrow().next(), core.conns.next_deadline(core), phase].into_iter().flatten().min()
+}
+
+fn is_live(core: &Core, token: Token) -> bool {
+    match token.owner() {
+        Owner::Slot => core.conns.is_live(token),
+        Owner::Fiber => core.ops.is_live(token),
+        Owner::Watch => token.kind() == OpKind::Accept || core.watches.is_live(token),
+        Owner::Loop => true,
+    }
+}
+
+/// By owner and op kind, never by the state of a connection.
+#[inline]
+fn deliver(core: &Core, event: Completion) {
+    match (event.token.owner(), event.token.kind()) {
+        (Owner::Slot, _) => core.conns.deliver(core, event),
+        (Owner::Fiber, _) => core.ops.complete(core, event.token, event.result),
+        (Owner::Watch, OpKind::Accept) => core.conns.on_accept(core, event),
+        (Owner::Watch, _) => core.watches.on_ready(core, &event),
+        (Owner::Loop, OpKind::Read) => core.loop_ops.arm(core, LoopOp::Door),
+        (Owner::Loop, OpKind::Poll) => core.loop_ops.arm(core, LoopOp::Outbound),
+        // A cancellation or a close that nobody waits for.
+        (Owner::Loop, _) => {}
+    }
+}
+
+fn run_invoked(core: &Core) {
+    let mut invoked = core.loop_ops.invoked.take();
+    core.door.borrow_mut().drain(&mut invoked, core.limits.invokes_per_turn);
+    for message in invoked.drain(..) {
+        match message {
+            Message::Run(f) => guarded(f),
+            Message::Wake(waiter) => {
+                core.fibers.wake(waiter, Wake::Ready);
+            }
+        }
+    }
+    core.loop_ops.invoked.replace(invoked);
+}
+
+/// Runs user code of the loop: its panic is counted by the hook that prints it, and ends nothing.
+pub(crate) fn guarded(f: impl FnOnce()) {
+    // The panic hook has reported it.
+    let _ = catch_unwind(AssertUnwindSafe(f));
+}
+
+fn expire(core: &Core) {
+    let now = core.now();
+    loop {
+        let due = core.timers.borrow_mut().pop(now);
+        let Some(waiter) = due else { break };
+        core.fibers.wake(waiter, Wake::TimedOut);
+    }
+    core.conns.expire(core);
+    core.conns.retry_accepting(core);
+    core.conns.sweep_quiet(core);
+    if now >= core.loop_ops.next_trim.get() {
+        core.loop_ops.next_trim.set(now + Duration::from_secs(1));
+        core.fibers.trim();
+        core.conns.buffers.borrow_mut().trim();
+    }
+}
+
+fn harvest_outbound(core: &Core) {
+    let mut events = {
+        let mut outbound = core.outbound.borrow_mut();
+        let Some(ring) = outbound.as_mut() else { return };
+        let mut events = core.loop_ops.outbound_events.take();
+        ring.harvest(&mut |token| is_live(core, token), &mut events);
+        events
+    };
+    for event in events.drain(..) {
+        deliver(core, event);
+    }
+    core.loop_ops.outbound_events.replace(events);
+}
+
+fn advance_phase(core: &Core) {
+    match core.phase.get() {
+        Phase::Running | Phase::Stopped => {}
+        Phase::Draining { until } => {
+            if !core.loop_ops.drain_told.replace(true) {
+                core.conns.drain_all(core);
+                core.conns.tear_down(core);
+                core.conns.flush(core);
+            }
+            if is_empty(core) || core.now() >= until {
+                core.phase.set(Phase::Stopped);
+            }
+        }
+    }
+}
+
+/// Whether nothing runs any more: no connection, no fiber, no operation of a fiber, no accept.
+pub(crate) fn is_empty(core: &Core) -> bool {
+    core.conns.count().0 == 0
+        && core.fibers.len() == 0
+        && core.ops.in_flight() == 0
+        && !core.conns.is_accepting()
+}
+
+/// How long a runtime that is dropped waits for fibers to heed their cancellation.
+const END_MAX: Duration = Duration::from_secs(1);
+
+/// Ends everything: connections are closed, fibers cancelled, completions awaited.
+pub(crate) fn end(core: &Core) {
+    let until = core.clock() + END_MAX;
+    core.phase.set(Phase::Stopped);
+    core.conns.stop_accepting(core);
+    core.conns.abort_all();
+    while !is_empty(core) && core.clock() < until {
+        core.fibers.cancel_all();
+        tick(core);
+    }
+}
+
+/// Finds who took a turn's time, by the coarse clock (a few nanoseconds a look, exact to a few milliseconds).
+struct Blame {
+    last: Duration,
+    longest: Duration,
+    name: &'static str,
+}
+
+impl Blame {
+    fn begin() -> Blame {
+        Blame { last: coarse_clock(), longest: Duration::ZERO, name: "" }
+    }
+
+    #[inline]
+    fn look(&mut self, core: &Core) {
+        let now = coarse_clock();
+        if now != self.last {
+            let took = now - self.last;
+            if took > self.longest {
+                (self.longest, self.name) = (took, core.fibers.last_name());
+            }
+            self.last = now;
+        }
+    }
+
+    /// Reports a turn that was too long, at most once a second; all are counted.
+    fn report(&self, core: &Core, begin: Duration) {
+        let took = core.clock().saturating_sub(begin);
+        if took > core.stats.longest_turn.get() {
+            core.stats.longest_turn.set(took);
+        }
+        if took <= core.limits.turn_warn {
+            return;
+        }
+        count(&core.stats.slow_turns);
+        let last = core.loop_ops.last_report.get();
+        if last.is_zero() || core.now() >= last + Duration::from_secs(1) {
+            core.loop_ops.last_report.set(core.now());
+            eprintln!(
+                "sws: a turn of the loop took {} ms; longest in it: handler `{}`, about {} ms",
+                took.as_millis(),
+                self.name,
+                self.longest.as_millis()
+            );
+        }
+    }
+}
+
+fn coarse_clock() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the struct outlives the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
