@@ -35,8 +35,11 @@ fn read_stream(mut bytes: &[u8]) -> Reading {
     Reading { requests, end: Ok(()) }
 }
 
-/// The body and what follows it; `None` if it is not all here.
-fn read_body(bytes: &[u8], framing: Framing) -> Result<Option<(Vec<u8>, &[u8])>, Reject> {
+/// The body and what follows it.
+type Body<'b> = (Vec<u8>, &'b [u8]);
+
+/// Splits the body off; `None` if it is not all here.
+fn read_body(bytes: &[u8], framing: Framing) -> Result<Option<Body<'_>>, Reject> {
     match framing {
         Framing::None => Ok(Some((Vec::new(), bytes))),
         Framing::Length(length) => {
