@@ -3,13 +3,12 @@
 use std::io;
 use std::time::Duration;
 
-use benches::compare::{Options, Scenario, run};
+use benches::compare::{Options, Scenario, default_load_cpu, run};
 use benches::contestant::{Contestant, default_sws, serve_if_asked};
 use clap::ValueEnum;
 
 fn main() -> io::Result<()> {
     serve_if_asked();
-    let last_cpu = std::thread::available_parallelism().map_or(0, |cpus| usize::from(cpus) - 1);
     run(&Options {
         contestants: Contestant::value_variants().to_vec(),
         scenarios: vec![
@@ -25,7 +24,7 @@ fn main() -> io::Result<()> {
         burst_rounds: 3,
         sws: default_sws(),
         server_cpus: vec![0],
-        load_cpu: last_cpu.min(1),
+        load_cpu: default_load_cpu(),
         nice: 0,
     })
 }

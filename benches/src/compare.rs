@@ -55,35 +55,59 @@ pub fn run(options: &Options) -> io::Result<()> {
         );
         contestants.retain(|&contestant| contestant != Contestant::Sws);
     }
+    let mut failed = 0;
     for scenario in &options.scenarios {
         println!(
             "### {scenario}\n\nMedian (least–greatest) of {} runs, ratio to the best floor\n",
             options.runs
         );
         let able: Vec<_> = contestants.iter().copied().filter(|&c| scenario.is_for(c)).collect();
-        println!("{}", markdown(&measure_all(options, scenario, &able)));
+        println!("{}", markdown(&measure_all(options, scenario, &able, &mut failed)));
+    }
+    if failed > 0 {
+        return Err(io::Error::other(format!("{failed} measurements failed")));
     }
     Ok(())
 }
 
-fn measure_all(options: &Options, scenario: &Scenario, contestants: &[Contestant]) -> Vec<Row> {
+/// The core beside the servers' first, where there is one.
+pub fn default_load_cpu() -> usize {
+    std::thread::available_parallelism().map_or(0, |cpus| (usize::from(cpus) - 1).min(1))
+}
+
+fn measure_all(
+    options: &Options,
+    scenario: &Scenario,
+    contestants: &[Contestant],
+    failed: &mut usize,
+) -> Vec<Row> {
     let row = |c: &Contestant| Row { name: c.to_string(), is_floor: c.is_floor(), runs: Vec::new() };
     let mut rows: Vec<Row> = contestants.iter().map(row).collect();
     for run in 0..options.runs {
         for turn in 0..contestants.len() {
             let at = (run + turn) % contestants.len();
             match measure(options, scenario, contestants[at]) {
-                Ok(figures) => rows[at].runs.push(figures),
-                Err(error) => eprintln!("{} in {scenario}, run {}: {error}", contestants[at], run + 1),
+                Ok(Some(figures)) => rows[at].runs.push(figures),
+                Ok(None) if run == 0 => println!("{} does not serve this.\n", contestants[at]),
+                Ok(None) => {}
+                Err(error) => {
+                    *failed += 1;
+                    eprintln!("{} in {scenario}, run {}: {error}", contestants[at], run + 1);
+                }
             }
         }
     }
     rows
 }
 
-fn measure(options: &Options, scenario: &Scenario, contestant: Contestant) -> io::Result<Vec<Figure>> {
+fn measure(
+    options: &Options,
+    scenario: &Scenario,
+    contestant: Contestant,
+) -> io::Result<Option<Vec<Figure>>> {
     let mut server: Server = contestant.start(&options.sws, &options.server_cpus)?;
-    let figures = scenario.measure(options, &server)?;
+    let served = scenario.is_served_by(&server)?;
+    let figures = if served { Some(scenario.measure(options, &server)?) } else { None };
     server.stop()?;
     Ok(figures)
 }

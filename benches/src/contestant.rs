@@ -1,7 +1,7 @@
 //! The servers that are compared, and how each is started.
 //!
 //! Those of this crate run inside the measuring program: it starts itself again with
-//! `--contestant NAME ADDR`, which [`serve_if_asked`] takes before anything else. So one build holds
+//! `--serve-as-contestant NAME ADDR`, which [`serve_if_asked`] takes before anything else. So one build holds
 //! all of them, and none can be stale.
 
 use std::env;
@@ -39,7 +39,7 @@ pub enum Contestant {
     Sws,
 }
 
-const MARK: &str = "--contestant";
+const MARK: &str = "--serve-as-contestant";
 
 /// Serves, and never returns, if this process was started as a contestant. Call it first in `main`.
 pub fn serve_if_asked() {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use benches::compare::{Options, Scenario, run};
+use benches::compare::{Options, Scenario, default_load_cpu, run};
 use benches::contestant::{Contestant, default_sws, serve_if_asked};
 use clap::Parser;
 
@@ -12,7 +12,12 @@ use clap::Parser;
 #[derive(Parser)]
 struct Args {
     /// Loads: plaintextN, jsonN, pipelineN, burst[N], submit[N], idleN.
-    #[arg(long, value_delimiter = ',', default_value = "plaintext64,plaintext512,pipeline16,burst")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "plaintext64,plaintext512,pipeline16,burst,submit,idle8000",
+        default_value_if("tiny", "true", "plaintext64,json64,pipeline16,burst,submit20,idle200")
+    )]
     scenario: Vec<Scenario>,
     /// Servers.
     #[arg(
@@ -40,9 +45,9 @@ struct Args {
     /// Cores of the server.
     #[arg(long, value_delimiter = ',', default_value = "0")]
     server_cpus: Vec<usize>,
-    /// Core of the load.
-    #[arg(long, default_value_t = 1)]
-    load_cpu: usize,
+    /// Core of the load [default: 1 where there are two].
+    #[arg(long)]
+    load_cpu: Option<usize>,
     /// Niceness of load and servers; below zero (as root), other programs disturb the figures less.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     nice: i32,
@@ -64,7 +69,7 @@ fn main() -> io::Result<()> {
         scenarios: args.scenario,
         sws: args.sws.unwrap_or_else(default_sws),
         server_cpus: args.server_cpus,
-        load_cpu: args.load_cpu,
+        load_cpu: args.load_cpu.unwrap_or_else(default_load_cpu),
         nice: args.nice,
     })
 }

@@ -18,7 +18,7 @@ struct Args {
     #[arg(long, default_value_t = 15_000)]
     connections: usize,
     /// Connections opened and closed before the first reading.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 64)]
     warmup_connections: usize,
     /// What they ask for.
     #[arg(long, default_value = "/plaintext")]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Options;
 use crate::contestant::Contestant;
-use crate::load::{self, Burst, Closed, Edge, IdleSet, Mixed, Report};
+use crate::load::{self, AskError, Burst, Closed, Edge, IdleSet, Malformed, Mixed, Report};
 use crate::process::{CpuTime, Server};
 use crate::syscalls::SystemCalls;
 use crate::table::Figure;
@@ -82,6 +82,12 @@ impl fmt::Display for Scenario {
 const BUSY_CONNECTIONS: usize = 64;
 const BURST_PERIOD: Duration = Duration::from_millis(50);
 const LIGHT_RATE: u32 = 1_000;
+const PLAINTEXT: &str = "/plaintext";
+const JSON: &str = "/json";
+/// 2 ms of CPU on the IO thread.
+const HEAVY_INLINE: &str = "/heavy/inline";
+/// 2 ms of CPU on another thread.
+const HEAVY_SUBMIT: &str = "/heavy/submit";
 
 impl Scenario {
     /// Whether `contestant` does what this scenario asks for: a floor does no work that could be handed on.
@@ -89,14 +95,31 @@ impl Scenario {
         !(matches!(self, Scenario::Submit(_)) && contestant.is_floor())
     }
 
+    /// Whether `server` has what this scenario asks for: a 404 says that it has not.
+    pub fn is_served_by(&self, server: &Server) -> io::Result<bool> {
+        let paths: &[&str] = match self {
+            Scenario::Plaintext(_) | Scenario::Pipeline(_) | Scenario::Burst(_) | Scenario::Idle(_) => {
+                &[PLAINTEXT]
+            }
+            Scenario::Json(_) => &[JSON],
+            Scenario::Submit(_) => &[PLAINTEXT, HEAVY_INLINE, HEAVY_SUBMIT],
+        };
+        for path in paths {
+            match IdleSet::open(server.addr(), path, 1) {
+                Ok(_) => {}
+                Err(AskError::Malformed(Malformed::Status(404))) => return Ok(false),
+                Err(error) => return Err(io::Error::other(error)),
+            }
+        }
+        Ok(true)
+    }
+
     /// Puts the load on `server` and reads the figures.
     pub fn measure(&self, options: &Options, server: &Server) -> io::Result<Vec<Figure>> {
         match *self {
-            Scenario::Plaintext(n) => Ok(figures(&closed(options, server, "/plaintext", n, 1)?)),
-            Scenario::Json(n) => Ok(figures(&closed(options, server, "/json", n, 1)?)),
-            Scenario::Pipeline(n) => {
-                Ok(figures(&closed(options, server, "/plaintext", BUSY_CONNECTIONS, n)?))
-            }
+            Scenario::Plaintext(n) => Ok(figures(&closed(options, server, PLAINTEXT, n, 1)?)),
+            Scenario::Json(n) => Ok(figures(&closed(options, server, JSON, n, 1)?)),
+            Scenario::Pipeline(n) => Ok(figures(&closed(options, server, PLAINTEXT, BUSY_CONNECTIONS, n)?)),
             Scenario::Burst(n) => burst(options, server, n),
             Scenario::Submit(n) => submit(server, n),
             Scenario::Idle(n) => idle(options, server, n),
@@ -171,7 +194,7 @@ fn figures(measured: &Measured) -> Vec<Figure> {
 /// System calls are counted in further bursts of their own: the tracepoint costs the server time.
 fn burst(options: &Options, server: &Server, connections: usize) -> io::Result<Vec<Figure>> {
     let mut plan = Burst {
-        path: "/plaintext".into(),
+        path: PLAINTEXT.into(),
         connections,
         period: BURST_PERIOD,
         warmup_rounds: options.burst_rounds.div_ceil(5),
@@ -205,16 +228,16 @@ fn burst(options: &Options, server: &Server, connections: usize) -> io::Result<V
 
 fn submit(server: &Server, heavy_requests: usize) -> io::Result<Vec<Figure>> {
     let mut plan = Mixed {
-        light_path: "/plaintext".into(),
+        light_path: PLAINTEXT.into(),
         light_rate: LIGHT_RATE,
         light_connections: BUSY_CONNECTIONS,
-        heavy_path: "/heavy/inline".into(),
+        heavy_path: HEAVY_INLINE.into(),
         heavy_requests,
         lead: Duration::from_millis(300),
         patience: Duration::from_secs(20),
     };
     let inline = load::mixed(server.addr(), &plan)?;
-    plan.heavy_path = "/heavy/submit".into();
+    plan.heavy_path = HEAVY_SUBMIT.into();
     let submitted = load::mixed(server.addr(), &plan)?;
     for report in [&inline, &submitted] {
         refuse_errors(&report.heavy)?;
@@ -233,9 +256,9 @@ fn submit(server: &Server, heavy_requests: usize) -> io::Result<Vec<Figure>> {
 }
 
 fn idle(options: &Options, server: &Server, count: usize) -> io::Result<Vec<Figure>> {
-    let alone = closed(options, server, "/plaintext", BUSY_CONNECTIONS, 1)?;
-    let held = IdleSet::open(server.addr(), "/plaintext", count).map_err(io::Error::other)?;
-    let beside = closed(options, server, "/plaintext", BUSY_CONNECTIONS, 1)?;
+    let alone = closed(options, server, PLAINTEXT, BUSY_CONNECTIONS, 1)?;
+    let held = IdleSet::open(server.addr(), PLAINTEXT, count).map_err(io::Error::other)?;
+    let beside = closed(options, server, PLAINTEXT, BUSY_CONNECTIONS, 1)?;
     assert_eq!(held.len(), count, "the idle ones are held until the end");
     let p99 = |measured: &Measured| measured.report.latency.quantile(0.99).as_secs_f64() * 1e6;
     Ok(vec![
