@@ -115,6 +115,10 @@ impl fmt::Display for InvokeError {
 impl std::error::Error for InvokeError {}
 
 impl Handle {
+    pub(crate) fn of(core: &Core) -> Handle {
+        Handle { door: core.door_handle.clone() }
+    }
+
     /// Runs `f` on the worker's loop (not on a fiber), in the order of the calls; wakes it.
     ///
     /// # Errors
@@ -208,7 +212,7 @@ impl Runtime {
 
     /// Reaches this worker from other threads.
     pub fn handle(&self) -> Handle {
-        Handle { door: self.core.door_handle.clone() }
+        Handle::of(&self.core)
     }
 
     /// Runs until [`Handle::shutdown`], or a signal, and the drain that follows it.

@@ -53,6 +53,28 @@ pub fn on_fiber() -> bool {
     core::try_with(|core| core.fibers.on_fiber()).unwrap_or(false)
 }
 
+/// The running fiber, if the caller runs on one.
+pub fn current_fiber() -> Option<FiberId> {
+    core::try_with(|core| core.fibers.current()).flatten()
+}
+
+/// Time since the worker was made, as read once in this turn: costs nothing.
+///
+/// # Panics
+/// Off a worker's thread.
+#[inline]
+pub fn turn_time() -> std::time::Duration {
+    core::with(crate::core::Core::now)
+}
+
+/// Reaches the worker on whose thread the caller is, from other threads.
+///
+/// # Panics
+/// Off a worker's thread.
+pub fn current_handle() -> crate::Handle {
+    core::with(|core| crate::Handle::of(core))
+}
+
 /// Cancels a fiber: its current wait, and every later one, fails.
 ///
 /// # Panics

@@ -73,6 +73,16 @@ impl Address {
         i32::from(self.storage.ss_family)
     }
 
+    /// Binds a socket to the address.
+    ///
+    /// # Errors
+    /// As `bind(2)`.
+    pub fn bind(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        // SAFETY: the storage outlives the call, and the length is that of its address.
+        let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const self.storage).cast(), self.len) };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
     /// The span for [`Op::Connect`](crate::Op::Connect), or for `bind(2)`.
     pub fn span(&self) -> Span {
         Span { address: &raw const self.storage as usize, len: self.len }

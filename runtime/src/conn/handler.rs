@@ -198,6 +198,15 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
         self.core.conns.send_bytes(self.core, self.id, bytes)
     }
 
+    /// Queues bytes to be sent, whatever waits already: for answers, whose number the caller bounds. Few are copied, many are
+    /// shared.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] when the connection is closing, [`SendError::NoBuffer`] when all pooled buffers are in use.
+    pub fn push_bytes(&mut self, bytes: bytes::Bytes) -> Result<(), SendError> {
+        self.core.conns.push_bytes(self.core, self.id, bytes)
+    }
+
     /// Lets `f` write output of about `len` bytes in place. Beyond the bound of [`send`](Conn::send) nothing is refused:
     /// this is for answers, whose number the caller bounds.
     ///
@@ -211,6 +220,16 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     /// Bytes that wait to be sent.
     pub fn pending_output(&self) -> usize {
         self.core.conns.pending_output(self.id)
+    }
+
+    /// Bytes that the kernel has taken to send since the connection was opened.
+    pub fn bytes_sent(&self) -> u64 {
+        self.core.conns.with(self.id, |slot| slot.bytes_out).unwrap_or(0)
+    }
+
+    /// Bytes received and not taken. Inside [`EventHandler::on_data`] those of its argument do not count.
+    pub fn pending_input(&self) -> usize {
+        self.core.conns.pending_input(self.id)
     }
 
     /// Gives the input that waits to `f`, which returns how many bytes it took.

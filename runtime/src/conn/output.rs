@@ -164,6 +164,13 @@ impl Conns {
         if self.pending_output(id) + bytes.len() > core.limits.output_bytes_max.max(bytes.len()) {
             return if self.is_open(id) { Err(SendError::Full) } else { Err(SendError::Closed) };
         }
+        self.push_bytes(core, id, bytes)
+    }
+
+    pub(super) fn push_bytes(&self, core: &Core, id: ConnId, bytes: Bytes) -> Result<(), SendError> {
+        if bytes.len() <= COPY_MAX {
+            return self.write_with(core, id, bytes.len(), |out| out.extend_from_slice(&bytes));
+        }
         let handle = self.output_of(id).ok_or(SendError::Closed)?;
         let mut outputs = self.outputs.borrow_mut();
         let output = &mut outputs.values[handle as usize];

@@ -236,6 +236,17 @@ impl Conns {
         taken
     }
 
+    pub(super) fn pending_input(&self, id: ConnId) -> usize {
+        match self.with(id, |slot| slot.input) {
+            None | Some(NONE) => 0,
+            Some(handle) => {
+                let inputs = self.inputs.borrow();
+                let input = &inputs.values[handle as usize];
+                input.bytes.len() - input.start
+            }
+        }
+    }
+
     /// Puts the connection in line for the next turn.
     pub(super) fn defer_input(&self, id: ConnId) {
         let new = self.with(id, |slot| {

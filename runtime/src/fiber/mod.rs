@@ -26,9 +26,10 @@ mod stack;
 pub(crate) use join::Packet;
 pub use join::{JoinError, JoinHandle};
 pub(crate) use overflow::install as install_overflow_report;
-pub use park::{Cancelled, TimedOut, sleep, timeout, yield_now};
+pub use park::{Cancelled, TimedOut, park, sleep, timeout, unpark, yield_now};
 pub use stack::StackStats;
 
+use crate::core::Core;
 use crate::limits::Limits;
 use crate::slab::{Key, Slab};
 use corosensei::stack::Stack;
@@ -83,6 +84,8 @@ struct Record {
     sequence: u32,
     state: State,
     cancelled: bool,
+    /// In `park`: `unpark` ends this wait and no other.
+    parked: bool,
     since: Duration,
     deadline: Duration,
     stack_used: u32,
@@ -249,6 +252,7 @@ impl Fibers {
             sequence: 0,
             state: State::Ready,
             cancelled: false,
+            parked: false,
             since: now,
             deadline: Duration::MAX,
             stack_used: 0,
@@ -283,6 +287,7 @@ impl Fibers {
             sequence: 0,
             state: State::Running,
             cancelled: false,
+            parked: false,
             since: self.running.since.get(),
             deadline: Duration::MAX,
             stack_used: 0,
@@ -409,6 +414,31 @@ impl Fibers {
             self.ready.borrow_mut().push_back(waiter.fiber);
         }
         true
+    }
+
+    /// Waits until [`unpark`](Fibers::unpark) is called for this fiber.
+    pub(crate) fn park_current(&self, core: &Core, what: &'static str) -> Wake {
+        let waiter = self.waiter();
+        if let Some(record) = self.records.borrow_mut().get_mut(waiter.fiber.0) {
+            record.parked = true;
+        }
+        let wake = self.park(core, waiter, what, None);
+        if let Some(record) = self.records.borrow_mut().get_mut(waiter.fiber.0) {
+            record.parked = false;
+        }
+        wake
+    }
+
+    /// Ends the fiber's `park`, if it is in one.
+    pub(crate) fn unpark(&self, id: FiberId) {
+        let waiter = {
+            let records = self.records.borrow();
+            let parked = records.get(id.0).filter(|record| record.parked);
+            parked.map(|record| Waiter { fiber: id, sequence: record.sequence })
+        };
+        if let Some(waiter) = waiter {
+            self.wake(waiter, Wake::Ready);
+        }
     }
 
     /// Cancels a fiber: its current wait, and every later one, ends with [`Wake::Cancelled`].

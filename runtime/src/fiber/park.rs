@@ -1,6 +1,6 @@
 //! How a fiber waits: until it is woken, cancelled, or out of time.
 
-use super::{Fibers, Waiter, Wake};
+use super::{FiberId, Fibers, Waiter, Wake};
 use crate::core::{self, Core};
 use std::fmt;
 use std::io;
@@ -109,6 +109,29 @@ pub fn sleep(time: Duration) -> Result<(), Cancelled> {
             Wake::Ready | Wake::TimedOut | Wake::Cancelled => Err(Cancelled),
         }
     })
+}
+
+/// Suspends the fiber until [`unpark`] is called for it. `what` is what dumps say it waits for. On one thread there is no race
+/// between a look at a condition and the wait for it, so no wake-up is remembered: one that comes before is lost.
+///
+/// # Errors
+/// [`Cancelled`] when the fiber is cancelled, or a [`timeout`] around it is over.
+///
+/// # Panics
+/// When not called on a fiber.
+pub fn park(what: &'static str) -> Result<(), Cancelled> {
+    core::with(|core| match core.fibers.park_current(core, what) {
+        Wake::Ready => Ok(()),
+        Wake::TimedOut | Wake::Cancelled => Err(Cancelled),
+    })
+}
+
+/// Ends a fiber's [`park`]. A fiber that waits for something else, or is gone, is not disturbed.
+///
+/// # Panics
+/// Off a worker's thread.
+pub fn unpark(id: FiberId) {
+    core::with(|core| core.fibers.unpark(id));
 }
 
 /// Lets the other ready fibers and events go first.
