@@ -203,6 +203,20 @@ fn a_close_with_unread_bytes_is_a_reset() {
 }
 
 #[test]
+fn a_peer_that_closes_without_reading_ends_a_send() {
+    let peer = hello().reads(Pace::Slow { bytes: 1, every: Duration::from_secs(1) });
+    let (mut ring, _listener, _) = accepted(Options::default(), peer.closes_at(Duration::from_secs(5)));
+    let data = vec![0u8; 1 << 20];
+    let send = Op::Send { descriptor: FIRST, data: Span::of(&data) };
+    push(&mut ring, send, token(OpKind::Send, 1));
+    assert!(wait_for(&mut ring, 1)[0].result.is_ok());
+    for result in [Ok(1), Ok(1), Ok(1), Ok(1), Err(libc::ECONNRESET), Err(libc::EPIPE)] {
+        push(&mut ring, send, token(OpKind::Send, 1));
+        assert_eq!(wait_for(&mut ring, 1)[0].result, result);
+    }
+}
+
+#[test]
 fn a_peer_reacts_to_what_it_reads() {
     let peer = hello().reacts(|received, reply| {
         if received.ends_with(b"?") {

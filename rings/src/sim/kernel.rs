@@ -291,8 +291,15 @@ impl World {
 
     /// Gives an object a free index of the table. `None`: the table is full, and the object is left as it was.
     pub(super) fn allocate(&mut self, ring: usize, object: ObjectId) -> Option<u32> {
-        let index = self.rings[ring].table.iter().position(Option::is_none)?;
-        self.rings[ring].table[index] = Some(Place { object, slot: None });
+        let state = &mut self.rings[ring];
+        let index = state.table.iter().position(Option::is_none).unwrap_or(state.table.len());
+        if index == state.table.len() {
+            if index == state.table_max {
+                return None;
+            }
+            state.table.push(None);
+        }
+        state.table[index] = Some(Place { object, slot: None });
         Some(index as u32)
     }
 

@@ -236,6 +236,11 @@ impl World {
             Action::Close => {
                 peer.half_closed = true;
                 peer.ending = Ending::Left;
+                // As in TCP: who closes without having read everything resets.
+                if let (false, Some(stream)) = (peer.inbox.is_empty(), peer.stream) {
+                    self.reset_stream(stream);
+                    return;
+                }
             }
             Action::Reset => {
                 peer.ending = Ending::Reset;

@@ -104,7 +104,9 @@ pub(super) struct Place {
 
 pub(super) struct RingState {
     pub(super) descriptor: RawFd,
+    /// Grows to its size as it is used.
     pub(super) table: Vec<Option<Place>>,
+    pub(super) table_max: usize,
     /// Indexes whose close has not been reported.
     pub(super) closing: Vec<u32>,
     pub(super) buffers: Option<Rc<BufferRing>>,
@@ -224,7 +226,7 @@ impl World {
         self.hash.finish()
     }
 
-    /// The last completions, one line each.
+    /// The last completions, one line each. Ordinary descriptors, which differ from run to run, are shown as 0.
     pub fn trace(&self) -> String {
         self.trace.iter().map(|line| format!("{line}\n")).collect()
     }
@@ -238,7 +240,8 @@ impl World {
         let descriptor = RING_DESCRIPTOR_BASE + index as RawFd;
         self.rings.push(RingState {
             descriptor,
-            table: vec![None; config.direct_descriptors as usize],
+            table: Vec::new(),
+            table_max: config.direct_descriptors as usize,
             closing: Vec::new(),
             buffers,
             cursor: Cursor::default(),
@@ -371,9 +374,8 @@ impl World {
     }
 
     fn post(&mut self, ring: usize, entry: Entry, number: u64) {
-        let line =
-            format!("{:?} ring {ring} {:?} {:?} more {}", self.now, entry.token, entry.result, entry.more);
         let result = if entry.effect == Effect::Raw { entry.result.map(|_| 0) } else { entry.result };
+        let line = format!("{:?} ring {ring} {:?} {result:?} more {}", self.now, entry.token, entry.more);
         (self.now, entry.token, entry.more, result).hash(&mut self.hash);
         if self.trace.len() == TRACE_MAX {
             self.trace.pop_front();
