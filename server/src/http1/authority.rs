@@ -1,5 +1,7 @@
 //! `uri-host [ ":" port ]` (RFC 9110, 7.2; RFC 3986, 3.2.2), validated byte by byte.
 
+use super::scan;
+
 /// Bytes of a reg-name or IPv4 address: unreserved, sub-delims and `%`. The comma is a sub-delim too, and is refused:
 /// in a Host it is the mark of two values joined into one.
 static HOST_BYTE: [bool; 256] = {
@@ -15,13 +17,23 @@ static HOST_BYTE: [bool; 256] = {
 
 /// Whether `value` is a non-empty host with an optional port.
 pub(super) fn is_valid(value: &[u8]) -> bool {
+    let (plain, rest) = value.split_at(scan::plain_host_len(value));
+    match rest {
+        [] => !plain.is_empty(),
+        [b':', port @ ..] if !plain.is_empty() => port_is_valid(port),
+        _ => is_valid_unusual(value),
+    }
+}
+
+/// [`is_valid`] for every host, also an IP literal or one with escapes or sub-delims.
+fn is_valid_unusual(value: &[u8]) -> bool {
     let host_end = if value.first() == Some(&b'[') {
         match ip_literal_end(value) {
             Some(end) => end,
             None => return false,
         }
     } else {
-        let end = value.iter().position(|&byte| !HOST_BYTE[byte as usize]).unwrap_or(value.len());
+        let end = value.iter().position(|&byte| !HOST_BYTE[usize::from(byte)]).unwrap_or(value.len());
         if end == 0 || !escapes_are_valid(&value[..end]) {
             return false;
         }
@@ -50,7 +62,7 @@ fn ip_literal_end(value: &[u8]) -> Option<usize> {
     let valid = match inside.first() {
         None => false,
         Some(b'v' | b'V') => {
-            inside.iter().all(|&byte| byte == b':' || (byte != b'%' && HOST_BYTE[byte as usize]))
+            inside.iter().all(|&byte| byte == b':' || (byte != b'%' && HOST_BYTE[usize::from(byte)]))
         }
         Some(_) => std::str::from_utf8(inside).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok()),
     };
@@ -68,12 +80,18 @@ fn escapes_are_valid(host: &[u8]) -> bool {
     true
 }
 
+const PORT_DIGITS_MAX: usize = 5;
+
 /// port = *DIGIT, and a port number that exists.
 fn port_is_valid(port: &[u8]) -> bool {
-    if port.len() > 5 || !port.iter().all(u8::is_ascii_digit) {
+    if port.len() > PORT_DIGITS_MAX {
         return false;
     }
-    port.iter().fold(0u32, |value, digit| value * 10 + u32::from(digit - b'0')) <= u32::from(u16::MAX)
+    let number = port.iter().try_fold(0u32, |number, &byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit <= 9).then(|| number * 10 + u32::from(digit))
+    });
+    number.is_some_and(|number| number <= u32::from(u16::MAX))
 }
 
 #[cfg(test)]

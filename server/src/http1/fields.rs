@@ -40,9 +40,9 @@ enum Expect {
 
 impl Facts {
     /// Takes one field in. `span` is where its value stands.
-    pub(super) fn push(&mut self, name: &str, value: &[u8], span: Span) -> Result<(), Reject> {
+    pub(super) fn push(&mut self, name: &[u8], value: &[u8], span: Span) -> Result<(), Reject> {
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => {
+            4 if is(name, b"Host") => {
                 if self.host.is_some() {
                     return Err(Reject::HostRepeated);
                 }
@@ -51,21 +51,25 @@ impl Facts {
                 }
                 self.host = Some(span);
             }
-            6 if name.eq_ignore_ascii_case("expect") => self.push_expect(value),
-            10 if name.eq_ignore_ascii_case("connection") => self.push_connection(value),
-            14 if name.eq_ignore_ascii_case("content-length") => {
+            6 if is(name, b"Expect") => self.push_expect(value),
+            10 if is(name, b"Connection") => self.push_connection(value),
+            14 if is(name, b"Content-Length") => {
                 if self.content_length.is_some() {
                     return Err(Reject::ContentLengthRepeated);
                 }
                 self.content_length = Some(content_length(value)?);
             }
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => self.push_encoding(value),
+            17 if is(name, b"Transfer-Encoding") => self.push_encoding(value),
             _ => {}
         }
         Ok(())
     }
 
     fn push_connection(&mut self, value: &[u8]) {
+        if is(value, b"keep-alive") {
+            self.keep_alive = true;
+            return;
+        }
         for token in list(value) {
             self.close |= token.eq_ignore_ascii_case(b"close");
             self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
@@ -128,6 +132,12 @@ impl Facts {
             Expect::Unknown => Err(Reject::ExpectationFailed),
         }
     }
+}
+
+/// Whether `bytes` is `word` in any case; quick if it is in the usual one.
+#[inline]
+fn is<const LEN: usize>(bytes: &[u8], word: &[u8; LEN]) -> bool {
+    bytes == word || bytes.eq_ignore_ascii_case(word)
 }
 
 /// The members of a comma-separated list without the whitespace around them; empty ones are kept.

@@ -394,6 +394,59 @@ fn default_limits_and_ceilings() {
 }
 
 #[test]
+fn the_quick_reader_agrees_with_httparse() {
+    let pieces = [
+        "Host: a",
+        "Host: a:80",
+        "X-A: b",
+        "X-A:b",
+        "X-A:",
+        "X-A: ",
+        "X-A:  b",
+        "X-A: b ",
+        "X_A: b",
+        "X-A:\tb",
+        "X-A: \u{e9}",
+        "Content-Length: 5",
+        "Transfer-Encoding: chunked",
+        "Connection: close",
+        "Expect: 100-continue",
+        "Expect: x",
+        "X-A : b",
+        " X-A: b",
+        ": b",
+        "X-A: b\r",
+        "X-A: b\n",
+        "X-A: \x01",
+    ];
+    let limits = HeadLimits { headers_max: 4, ..HeadLimits::default() };
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut quick_count = 0;
+    for _ in 0..20_000 {
+        let mut text = String::from("Host: a\r\n");
+        for _ in 0..random.usize(..5) {
+            let wide = if random.bool() { 12 } else { pieces.len() };
+            text.push_str(pieces[random.usize(1..wide)]);
+            text.push_str("\r\n");
+        }
+        text.push_str("\r\n");
+        let (mut quick, mut slow) = (Head::default(), Head::default());
+        if decode_plain_fields(text.as_bytes(), 0, &limits, &mut quick).is_none() {
+            continue;
+        }
+        quick_count += 1;
+        // httparse is given the same bytes behind a request line's CRLF.
+        let behind = format!("\r\n{text}");
+        assert_eq!(decode_fields(behind.as_bytes(), 2, &limits, &mut slow), Ok(true), "{text:?}");
+        let facts = |head: &Head| (head.framing, head.keep_alive, head.expect_continue, head.upgrade);
+        assert_eq!(facts(&quick), facts(&slow), "{text:?}");
+        assert_eq!(quick.len() + 2, slow.len());
+        assert!(quick.headers(text.as_bytes()).eq(slow.headers(behind.as_bytes())), "{text:?}");
+    }
+    assert!(quick_count > 1000, "{quick_count} heads were plain");
+}
+
+#[test]
 fn a_blank_line_is_never_waited_behind() {
     // Random lines over an alphabet that is rich in separators: once the blank line is there, no NeedMore.
     let pieces = [

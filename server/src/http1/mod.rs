@@ -20,6 +20,7 @@ pub mod target;
 mod authority;
 mod fields;
 mod request_line;
+mod scan;
 
 pub use chunked::{ChunkEvent, ChunkedDecoder};
 pub use encode::{

@@ -2,7 +2,7 @@
 //! line says.
 
 use super::limits::{HeadLimits, METHOD_BYTES_MAX};
-use super::{authority, reject::Reject};
+use super::{authority, reject::Reject, scan};
 use http::{Method, Version};
 use std::ops::Range;
 
@@ -43,18 +43,6 @@ pub(super) static TOKEN_BYTE: [bool; 256] = {
     table
 };
 
-/// Bytes of a target: the visible ones of ASCII except `#`. More than RFC 3986 allows, because browsers send `|`, `{`
-/// and their like unescaped in queries; none of them moves a boundary.
-static TARGET_BYTE: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0x21;
-    while byte < 0x7f {
-        table[byte] = byte != b'#' as usize;
-        byte += 1;
-    }
-    table
-};
-
 /// Reads the request line at the start of `bytes`.
 pub(super) fn decode(bytes: &[u8], limits: &HeadLimits) -> Line {
     // RFC 9112, 2.2: a server SHOULD ignore at least one empty line (CRLF) before the request line. One is ignored.
@@ -68,16 +56,16 @@ pub(super) fn decode(bytes: &[u8], limits: &HeadLimits) -> Line {
         Ok(found) => found,
         Err(line) => return line,
     };
-    let target_end = match target_end(bytes, target_start, limits.target_bytes_max) {
-        Ok(end) => end,
+    let (target_end, query) = match target_end(bytes, target_start, limits.target_bytes_max) {
+        Ok(found) => found,
         Err(line) => return line,
     };
     let mut line = RequestLine {
         method,
         version: Version::HTTP_11,
         target: target_start..target_end,
-        path: target_start..target_end,
-        query: None,
+        path: target_start..query.unwrap_or(target_end),
+        query: query.map(|at| at + 1..target_end),
         authority: None,
         end: 0,
     };
@@ -110,19 +98,24 @@ fn method(bytes: &[u8], start: usize) -> Result<(Method, usize), Line> {
     }
 }
 
-/// The index of the space behind the target.
-fn target_end(bytes: &[u8], start: usize, bytes_max: usize) -> Result<usize, Line> {
+/// The index of the space behind the target, and of the first `?` in it.
+fn target_end(bytes: &[u8], start: usize, bytes_max: usize) -> Result<(usize, Option<usize>), Line> {
     let rest = &bytes[start..];
     let window = &rest[..rest.len().min(bytes_max.saturating_add(1))];
-    match window.iter().position(|&byte| !TARGET_BYTE[byte as usize]) {
-        None if window.len() > bytes_max => Err(Line::Reject(Reject::TargetTooLong)),
+    let path_len = scan::target_path_len(window);
+    let (len, query) = match window.get(path_len) {
+        Some(b'?') => (path_len + scan::target_len(&window[path_len..]), Some(start + path_len)),
+        _ => (path_len, None),
+    };
+    match window.get(len) {
+        None if len > bytes_max => Err(Line::Reject(Reject::TargetTooLong)),
         None => Err(Line::Incomplete),
-        Some(len) if len > 0 && window[len] == b' ' => Ok(start + len),
+        Some(b' ') if len > 0 => Ok((start + len, query)),
         Some(_) => Err(Line::Reject(Reject::BadTarget)),
     }
 }
 
-/// Sorts the target by its form (RFC 9112, 3.2) and finds path, query and authority in it.
+/// Judges the target by its form (RFC 9112, 3.2), and finds the authority of an absolute-form.
 fn split_target(target: &[u8], line: &mut RequestLine) -> Result<(), Reject> {
     let start = line.target.start;
     if line.method == Method::CONNECT {
@@ -131,7 +124,6 @@ fn split_target(target: &[u8], line: &mut RequestLine) -> Result<(), Reject> {
         return Err(if valid { Reject::ConnectUnsupported } else { Reject::BadTarget });
     }
     if target[0] == b'/' {
-        split_query(target, 0, line);
         return Ok(());
     }
     if target == b"*" {
@@ -151,16 +143,8 @@ fn split_target(target: &[u8], line: &mut RequestLine) -> Result<(), Reject> {
         return Err(Reject::BadTarget);
     }
     line.authority = Some(start + scheme_len..start + authority_end);
-    split_query(target, authority_end, line);
+    line.path.start = start + authority_end;
     Ok(())
-}
-
-/// `target[path_start..]` is a path with an optional query.
-fn split_query(target: &[u8], path_start: usize, line: &mut RequestLine) {
-    let start = line.target.start;
-    let query = memchr::memchr(b'?', &target[path_start..]).map(|at| path_start + at);
-    line.path = start + path_start..start + query.unwrap_or(target.len());
-    line.query = query.map(|at| start + at + 1..line.target.end);
 }
 
 const VERSION_LINE_BYTES: usize = 10;
