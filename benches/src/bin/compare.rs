@@ -11,7 +11,7 @@ use clap::Parser;
 /// Compares servers by CPU time per request and latency. Server and load have a core each.
 #[derive(Parser)]
 struct Args {
-    /// Loads: plaintextN, jsonN, pipelineN, burst[N], submit[N], idleN.
+    /// Loads: plaintextN, jsonN, pipelineN, burstN, submitN, idleN; burst and submit alone mean 300.
     #[arg(
         long,
         value_delimiter = ',',

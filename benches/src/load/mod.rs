@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-pub use answer::{AnswerReader, Malformed};
+pub use answer::{AnswerReader, HEAD_BYTES_MAX, Malformed};
 pub use burst::{Burst, burst};
 pub use closed::{Closed, closed};
 pub use connection::{AskError, request};
