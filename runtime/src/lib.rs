@@ -13,10 +13,12 @@ mod conn;
 mod core;
 pub mod door;
 mod fiber;
+pub mod fs;
 mod hooks;
 mod limits;
 mod listener;
 mod ops;
+mod outbound_op;
 mod runtime;
 mod slab;
 mod spawn;
@@ -35,10 +37,11 @@ pub use fiber::{
 pub use hooks::HookId;
 pub use limits::Limits;
 pub use listener::listen_tcp;
+pub use ops::Lane;
 pub use runtime::{Config, Handle, InvokeError, Runtime, RuntimeError, dump_fibers, stats};
 pub use spawn::{
     SubmitError, add_deferred_hook, add_tick_hook, cancel_fiber, current_fiber, current_handle, go, on_fiber, remove_deferred_hook,
-    remove_tick_hook, run_deferred_hooks, run_inline, set_fiber_name, submit, try_go, try_submit, turn_time,
+    remove_tick_hook, run_deferred_hooks, run_inline, set_fiber_name, submit, try_go, try_submit, turn_elapsed, turn_time,
 };
 pub use stats::Stats;
 pub use sws_rings::{BufferConfig, BufferStats, Features, RingConfig, RingStats, SetupError, probe};

@@ -72,6 +72,8 @@ pub(crate) enum LoopOp {
 pub(crate) struct LoopOps {
     events: RefCell<Vec<Completion>>,
     outbound_events: RefCell<Vec<Completion>>,
+    /// Whether the outbound ring is to be entered in this turn: something was pushed on it, or it has told of completions.
+    pub(crate) outbound_due: Cell<bool>,
     invoked: RefCell<VecDeque<Message>>,
     /// What the door's read fills in. Boxed, because the kernel writes it.
     door_count: RefCell<Box<[u8; 8]>>,
@@ -101,6 +103,19 @@ impl LoopOps {
         // SAFETY: the one buffer named is on the heap, owned by the core, read by nobody, and freed after the ring, which
         // is the first of the core's fields to be dropped.
         unsafe { core.ring.borrow_mut().push(&op, token) };
+    }
+
+    /// The outbound ring has completions: they are harvested at the end of this turn, and the next ones told of again. The
+    /// count is cleared before both, so that none is missed, and none told of for ever.
+    fn on_outbound_wake(&self, core: &Core) {
+        if let Some(ring) = core.outbound.borrow().as_ref() {
+            let mut count = [0u8; 8];
+            let descriptor = ring.wake_descriptor().as_raw_fd();
+            // SAFETY: the eight bytes outlive the call; the eventfd does not block.
+            unsafe { libc::read(descriptor, count.as_mut_ptr().cast(), count.len()) };
+        }
+        self.outbound_due.set(true);
+        self.arm(core, LoopOp::Outbound);
     }
 }
 
@@ -148,7 +163,7 @@ fn deliver(core: &Core, event: Completion) {
         (Owner::Watch, OpKind::Accept) => core.conns.on_accept(core, event),
         (Owner::Watch, _) => core.watches.on_ready(core, &event),
         (Owner::Loop, OpKind::Read) => core.loop_ops.arm(core, LoopOp::Door),
-        (Owner::Loop, OpKind::Poll) => core.loop_ops.arm(core, LoopOp::Outbound),
+        (Owner::Loop, OpKind::Poll) => core.loop_ops.on_outbound_wake(core),
         // A cancellation or a close that nobody waits for.
         (Owner::Loop, _) => {}
     }
@@ -191,7 +206,11 @@ fn expire(core: &Core) {
     }
 }
 
+/// Submits what was pushed on the outbound ring and takes what has completed, in turns that have either.
 fn harvest_outbound(core: &Core) {
+    if !core.loop_ops.outbound_due.replace(false) {
+        return;
+    }
     let mut events = {
         let mut outbound = core.outbound.borrow_mut();
         let Some(ring) = outbound.as_mut() else { return };
@@ -199,6 +218,8 @@ fn harvest_outbound(core: &Core) {
         ring.harvest(&mut |token| is_live(core, token), &mut events);
         events
     };
+    // More may stand behind these, if the completion queue was full.
+    core.loop_ops.outbound_due.set(!events.is_empty());
     for event in events.drain(..) {
         deliver(core, event);
     }
