@@ -17,28 +17,37 @@
 pub mod http1;
 pub mod static_files;
 
+mod admin;
 mod body;
+mod conn;
 mod context;
 mod extract;
 mod handler;
 mod into_response;
+mod limits;
+mod metrics;
 mod middleware;
 mod request;
 mod response;
 mod router;
+mod server;
 mod test_client;
 
 pub use body::{BODY_BYTES_MAX, Body, BodyError, BodyWriter, FileBody, RequestBody, StreamFn};
 pub use bytes::Bytes;
+pub use conn::defer::{Deferred, Gone};
 pub use context::{Context, Extensions};
 pub use extract::{Form, FromRequest, Json, Path, Query, Rejection, RemoteAddr, State};
 pub use handler::{ByContext, ByExtractors, ContextFn, Handler};
 pub use http;
 pub use into_response::{Html, IntoResponse, Redirect};
+pub use limits::HttpLimits;
 pub use middleware::Next;
 pub use request::{PARAMS_MAX, Request};
 pub use response::{Response, ResponseParts};
 pub use router::{
     App, MethodRouter, RouteError, Router, any, delete, get, head, on, options, patch, post, put,
 };
+pub use server::{Running, ServeError, Server};
+pub use sws_runtime as runtime;
 pub use test_client::{TestClient, TestRequest, TestResponse};

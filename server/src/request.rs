@@ -8,6 +8,7 @@ use std::rc::Rc;
 use http::uri::InvalidUri;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use percent_encoding::percent_decode_str;
+use sws_runtime::Held;
 
 use crate::body::RequestBody;
 use crate::http1::Head;
@@ -20,6 +21,8 @@ pub const PARAMS_MAX: usize = 8;
 pub(crate) enum RequestBytes {
     /// Bytes of its own.
     Owned(Vec<u8>),
+    /// In the buffer in which they were received.
+    Held(Held),
 }
 
 impl Deref for RequestBytes {
@@ -28,6 +31,7 @@ impl Deref for RequestBytes {
     fn deref(&self) -> &[u8] {
         match self {
             Self::Owned(bytes) => bytes,
+            Self::Held(bytes) => bytes,
         }
     }
 }
@@ -159,11 +163,6 @@ impl Request {
             Peer::Unknown => None,
             Peer::Lazy { resolver, key } => resolver.resolve(*key),
         }
-    }
-
-    /// The decoded head.
-    pub(crate) fn head(&self) -> &Head {
-        &self.head
     }
 
     pub(crate) fn params(&self) -> &Params {

@@ -1,16 +1,20 @@
 //! [`TestClient`]: requests to a router in process, without sockets.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sws_runtime::{Config, Runtime};
 
 use crate::body::{BodySource, RequestBody};
+use crate::conn::defer::Mailbox;
 use crate::context::Context;
 use crate::http1::{Decoded, Head, HeadLimits, Reject, decode};
 use crate::request::{Peer, PeerResolver, Request, RequestBytes};
@@ -30,9 +34,17 @@ use crate::router::{App, RouteError, Router};
 /// assert_eq!(response.status(), 200);
 /// assert_eq!(response.text(), "hello");
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TestClient {
     app: Rc<App>,
+    /// Made with the first request.
+    runtime: OnceCell<Rc<Runtime>>,
+}
+
+impl fmt::Debug for TestClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestClient").field("app", &self.app).finish_non_exhaustive()
+    }
 }
 
 macro_rules! methods {
@@ -61,7 +73,24 @@ impl TestClient {
     /// # Errors
     /// Where the router cannot be built.
     pub fn try_new(router: Router) -> Result<Self, RouteError> {
-        Ok(Self { app: Rc::new(router.build()?) })
+        Ok(Self { app: Rc::new(router.build()?), runtime: OnceCell::new() })
+    }
+
+    /// Calls the router on a fiber, so that handlers may wait.
+    fn run(&self, request: Request, is_head: bool) -> TestResponse {
+        let app = Rc::clone(&self.app);
+        let runtime = self.runtime.get_or_init(|| {
+            let config = Config { ordinary_descriptors: true, ..Config::default() };
+            Rc::new(Runtime::new(config).expect("a runtime for the handlers"))
+        });
+        runtime.block_on_fiber(move || {
+            let mut ctx = Context::new(request);
+            let mailbox = Arc::<Mailbox>::default();
+            ctx.set_mailbox(Arc::clone(&mailbox));
+            let response = app.handle(&mut ctx);
+            let response = if ctx.is_deferred() { mailbox.wait() } else { response };
+            TestResponse::read(response, is_head)
+        })
     }
 
     methods! {
@@ -165,10 +194,9 @@ impl TestRequest<'_> {
     /// # Panics
     /// With the panic of the handler.
     pub fn send(self) -> TestResponse {
-        let app = Rc::clone(&self.client.app);
-        let is_head = self.is_head;
+        let (client, is_head) = (self.client.clone(), self.is_head);
         match self.into_request() {
-            Ok(request) => TestResponse::read(app.handle(&mut Context::new(request)), is_head),
+            Ok(request) => client.run(request, is_head),
             Err(reject) => {
                 TestResponse::read(Response::text(reject.reason()).with_status(reject.status()), is_head)
             }

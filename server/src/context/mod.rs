@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
@@ -18,6 +19,8 @@ use serde::de::DeserializeOwned;
 pub use self::extensions::Extensions;
 pub(crate) use self::extensions::StateMap;
 use crate::body::{BODY_BYTES_MAX, Body, BodyError, RequestBody};
+use crate::conn::defer::{Deferred, Mailbox};
+use crate::conn::{RequestFacts, Shared};
 use crate::extract::{self, Rejection};
 use crate::request::Request;
 use crate::response::{self, Response};
@@ -47,6 +50,19 @@ pub struct Context {
     extensions: Extensions,
     headers: PendingHeaders,
     body_bytes_max: usize,
+    deferral: Deferral,
+}
+
+/// How the answer of this request can be deferred.
+#[derive(Default)]
+enum Deferral {
+    /// Not at all: there is nobody to send it later.
+    #[default]
+    None,
+    Connection(Rc<Shared>, RequestFacts),
+    Mailbox(Arc<Mailbox>),
+    /// It was.
+    Taken,
 }
 
 impl Context {
@@ -58,6 +74,33 @@ impl Context {
             extensions: Extensions::default(),
             headers: PendingHeaders::default(),
             body_bytes_max: BODY_BYTES_MAX,
+            deferral: Deferral::None,
+        }
+    }
+
+    pub(crate) fn set_deferral(&mut self, shared: Rc<Shared>, facts: RequestFacts) {
+        self.deferral = Deferral::Connection(shared, facts);
+    }
+
+    pub(crate) fn set_mailbox(&mut self, mailbox: Arc<Mailbox>) {
+        self.deferral = Deferral::Mailbox(mailbox);
+    }
+
+    pub(crate) fn is_deferred(&self) -> bool {
+        matches!(self.deferral, Deferral::Taken)
+    }
+
+    /// Takes the request away from this handler: what it returns is dropped, and the answer comes from the handle, from any
+    /// thread, with no fiber kept meanwhile.
+    ///
+    /// # Panics
+    /// When called a second time for one request: a mistake of the program, answered as a 500 unless the first handle
+    /// answers before.
+    pub fn defer(&mut self) -> Deferred {
+        match std::mem::replace(&mut self.deferral, Deferral::Taken) {
+            Deferral::Connection(shared, facts) => shared.deferrals.defer(facts),
+            Deferral::Mailbox(mailbox) => mailbox.defer(),
+            Deferral::None | Deferral::Taken => panic!("a request is deferred once"),
         }
     }
 

@@ -22,11 +22,14 @@ pub(crate) struct Endpoint {
     pub(crate) pattern: Option<Rc<str>>,
     /// The type name of the handler.
     pub(crate) name: &'static str,
+    /// What its fibers are called: the pattern, or the handler's type name.
+    pub(crate) label: &'static str,
 }
 
 impl Endpoint {
     fn run(self: &Rc<Self>, ctx: &mut Context) -> Response {
         ctx.set_endpoint(self);
+        sws_runtime::set_fiber_name(self.label);
         Next::new(&self.layers, &self.handler).run(ctx)
     }
 }

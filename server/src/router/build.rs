@@ -1,6 +1,7 @@
 //! From recorded routers to an [`App`]: prefixes joined, layers and states inherited, conflicts found.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use http::Method;
@@ -103,7 +104,24 @@ fn endpoint(
         layers: Rc::clone(layers),
         states: Rc::clone(states),
         pattern: pattern.cloned(),
+        label: pattern.map_or(name, |pattern| intern(pattern)),
         name,
+    })
+}
+
+thread_local! {
+    static LABELS: RefCell<HashSet<&'static str>> = RefCell::default();
+}
+
+/// A text that lives as long as the program, once for each text: routes are few, and reports about their fibers may come at
+/// any time, also from a signal handler.
+fn intern(text: &str) -> &'static str {
+    LABELS.with_borrow_mut(|labels| {
+        labels.get(text).copied().unwrap_or_else(|| {
+            let label: &'static str = Box::leak(text.into());
+            labels.insert(label);
+            label
+        })
     })
 }
 

@@ -1,0 +1,478 @@
+//! The callbacks of an HTTP connection: what the loop tells it, and what it makes of it.
+
+use super::body::ConnBody;
+use super::{BodyLeft, Flags, HttpConn, Phase, RequestFacts, finish, update};
+use crate::body::RequestBody;
+use crate::conn::defer::Deferrals;
+use crate::http1::{ChunkEvent, ChunkedDecoder, DateCache, Decoded, Framing, Head, Reject, decode};
+use crate::limits::HttpLimits;
+use crate::metrics::WorkerMetrics;
+use crate::request::{Peer, PeerResolver, Request, RequestBytes};
+use crate::router::App;
+use bytes::Bytes;
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use sws_runtime::{
+    Conn, ConnId, Data, EventHandler, Run, cancel_fiber, run_inline, turn_time, unpark, with_conn,
+};
+
+/// Heads kept for the next requests.
+const HEADS_KEPT: usize = 64;
+
+/// What all HTTP connections of a worker share.
+pub(crate) struct Shared {
+    pub(crate) app: App,
+    pub(crate) limits: HttpLimits,
+    pub(crate) metrics: Arc<WorkerMetrics>,
+    pub(crate) deferrals: Deferrals,
+    date: RefCell<DateCache>,
+    date_due: Cell<Duration>,
+    heads: RefCell<Vec<Box<Head>>>,
+    peers: Rc<dyn PeerResolver>,
+}
+
+impl Shared {
+    pub(crate) fn new(app: App, limits: HttpLimits, metrics: Arc<WorkerMetrics>) -> Rc<Shared> {
+        Rc::new_cyclic(|shared| Shared {
+            app,
+            limits,
+            metrics,
+            deferrals: Deferrals::new(shared.clone()),
+            date: RefCell::new(DateCache::new(0)),
+            date_due: Cell::new(Duration::ZERO),
+            heads: RefCell::new(Vec::new()),
+            peers: Rc::new(Peers),
+        })
+    }
+
+    /// Calls `f` with the Date line of this second.
+    pub(crate) fn with_date<R>(&self, f: impl FnOnce(&DateCache) -> R) -> R {
+        let now = turn_time();
+        if now >= self.date_due.get() {
+            let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.date.borrow_mut().update(unix.as_secs());
+            let rest = Duration::from_nanos(u64::from(1_000_000_000 - unix.subsec_nanos()));
+            self.date_due.set(now + rest);
+        }
+        f(&self.date.borrow())
+    }
+
+    pub(super) fn keep_head(&self, head: Box<Head>) {
+        let mut heads = self.heads.borrow_mut();
+        if heads.len() < HEADS_KEPT {
+            heads.push(head);
+        }
+    }
+
+    fn take_head(&self) -> Box<Head> {
+        self.heads.borrow_mut().pop().unwrap_or_default()
+    }
+}
+
+/// Asks the runtime for a connection's peer.
+struct Peers;
+
+impl PeerResolver for Peers {
+    fn resolve(&self, key: u64) -> Option<SocketAddr> {
+        let id = ConnId { index: (key >> 32) as u32, generation: key as u32 };
+        with_conn::<HttpConn, _>(id, |conn| conn.peer_addr()).flatten()
+    }
+}
+
+/// HTTP/1.x as a protocol over connections.
+pub(crate) struct HttpService {
+    shared: Rc<Shared>,
+}
+
+/// What became of the bytes at the front.
+enum Step {
+    /// So many were taken, and the next request may follow.
+    Taken(usize),
+    /// So many were taken; the rest waits.
+    Stop(usize),
+    /// The connection ends.
+    Close,
+}
+
+impl HttpService {
+    pub(crate) fn new(shared: Rc<Shared>) -> HttpService {
+        HttpService { shared }
+    }
+
+    /// Takes as many requests as are there, within the turn's budget.
+    fn requests(&self, conn: &mut Conn<'_, HttpConn>, data: &Data<'_>) -> usize {
+        let limits = &self.shared.limits;
+        let mut at = 0;
+        let mut budget = limits.requests_per_turn;
+        while at < data.len() {
+            let step = match conn.workspace().phase {
+                Phase::Head if budget == 0 => {
+                    conn.resume_input();
+                    break;
+                }
+                Phase::Head if conn.pending_output() > limits.output_bytes_high => {
+                    change(conn, |state| state.flags.blocked = true);
+                    break;
+                }
+                Phase::Head => self.request(conn, data, at),
+                Phase::Discarding => self.discard(conn, &data[at..]),
+                Phase::Handling | Phase::Deferred => Step::Stop(0),
+                Phase::Closing => Step::Close,
+            };
+            match step {
+                Step::Taken(count) => at += count,
+                Step::Stop(count) => {
+                    at += count;
+                    break;
+                }
+                Step::Close => return data.len(),
+            }
+            budget = budget.saturating_sub(1);
+        }
+        self.after_requests(conn, data.len() - at);
+        at
+    }
+
+    /// What is left is the beginning of a head, or nothing.
+    fn after_requests(&self, conn: &mut Conn<'_, HttpConn>, left: usize) {
+        let state = conn.workspace();
+        if state.phase != Phase::Head {
+            let waits_for_body = state.phase == Phase::Handling && state.flags.reading;
+            if waits_for_body && left > 0 {
+                conn.resume_input();
+            }
+            return;
+        }
+        if state.flags.ended && !state.flags.blocked {
+            conn.close();
+        } else if left > 0 && !state.flags.head_timed && !state.flags.blocked {
+            change(conn, |state| state.flags.head_timed = true);
+            conn.set_deadline(Some(self.shared.limits.head_timeout));
+        }
+    }
+
+    /// Decodes one head, and starts its handler.
+    fn request(&self, conn: &mut Conn<'_, HttpConn>, data: &Data<'_>, at: usize) -> Step {
+        let bytes = &data[at..];
+        let scanned = conn.workspace().scanned as usize;
+        let limits = &self.shared.limits.head;
+        if scanned > 0 && bytes.len() <= limits.head_bytes_max {
+            let fresh = &bytes[scanned.min(bytes.len())..];
+            if memchr::memchr(b'\n', fresh).is_none() {
+                change(conn, |state| state.scanned = bytes.len() as u32);
+                return Step::Stop(0);
+            }
+        }
+        let mut head = self.shared.take_head();
+        match decode(bytes, limits, &mut head) {
+            Decoded::Complete => self.begin(conn, data, at, head),
+            Decoded::NeedMore => {
+                self.shared.keep_head(head);
+                change(conn, |state| state.scanned = bytes.len() as u32);
+                Step::Stop(0)
+            }
+            Decoded::Reject(reject) => {
+                self.shared.keep_head(head);
+                self.reject(conn, reject);
+                Step::Close
+            }
+        }
+    }
+
+    /// Answers with an entry of the table, and closes.
+    fn reject(&self, conn: &mut Conn<'_, HttpConn>, reject: Reject) {
+        finish::reject(&self.shared, conn, reject);
+    }
+
+    /// A head is complete: its body is found, and its handler run.
+    fn begin(&self, conn: &mut Conn<'_, HttpConn>, data: &Data<'_>, at: usize, head: Box<Head>) -> Step {
+        let head_len = head.len();
+        let rest = &data[at + head_len..];
+        let (left, whole, taken) = match find_body(head.framing(), rest, self.shared.limits.body_bytes_max) {
+            Ok(found) => found,
+            Err(reject) => {
+                self.shared.keep_head(head);
+                self.reject(conn, reject);
+                return Step::Close;
+            }
+        };
+        let mut state = conn.workspace();
+        state.sequence = state.sequence.wrapping_add(1);
+        state.phase = Phase::Handling;
+        state.body = left;
+        state.scanned = 0;
+        state.flags = Flags {
+            inline: true,
+            expects: head.expect_continue() && !matches!(left, BodyLeft::None) && rest.is_empty(),
+            ended: state.flags.ended,
+            draining: state.flags.draining,
+            ..Flags::default()
+        };
+        conn.set_workspace(state);
+        let facts = RequestFacts {
+            id: conn.id(),
+            sequence: state.sequence,
+            version: head.version(),
+            keep_alive: head.keep_alive(),
+            is_head: *head.method() == http::Method::HEAD,
+            began: turn_time(),
+        };
+        let body = match (left, whole) {
+            (_, Some(bytes)) => RequestBody::from(bytes),
+            (BodyLeft::None, None) => RequestBody::empty(),
+            (BodyLeft::Length(_) | BodyLeft::Chunked(_), None) => {
+                RequestBody::from_source(Box::new(ConnBody {
+                    id: facts.id,
+                    sequence: facts.sequence,
+                    shared: Rc::clone(&self.shared),
+                }))
+            }
+        };
+        let key = u64::from(facts.id.index) << 32 | u64::from(facts.id.generation);
+        let peer = Peer::Lazy { resolver: Rc::clone(&self.shared.peers), key };
+        let bytes = RequestBytes::Held(data.hold(at..at + head_len));
+        let request = Request::new(head, bytes, body, peer);
+        self.run(conn, facts, request);
+        Step::Taken(head_len + taken)
+    }
+
+    /// Runs the handler until it returns or first waits.
+    fn run(&self, conn: &mut Conn<'_, HttpConn>, facts: RequestFacts, request: Request) {
+        let shared = Rc::clone(&self.shared);
+        match run_inline("http", move || finish::serve(&shared, facts, request)) {
+            Run::Finished => change(conn, |state| state.flags.inline = false),
+            Run::Suspended(fiber) => {
+                change(conn, |state| {
+                    state.flags.inline = false;
+                    state.fiber = Some(fiber);
+                });
+                let flags = conn.workspace().flags;
+                if !flags.reading && !flags.writing {
+                    conn.set_deadline(Some(self.shared.limits.handler_timeout));
+                }
+            }
+            Run::Refused => {
+                change(conn, |state| state.flags.inline = false);
+                self.reject(conn, Reject::Overloaded);
+            }
+        }
+    }
+
+    /// Drops what the handler did not read of a body.
+    fn discard(&self, conn: &mut Conn<'_, HttpConn>, bytes: &[u8]) -> Step {
+        let mut state = conn.workspace();
+        let (taken, over) = match &mut state.body {
+            BodyLeft::None => (0, true),
+            BodyLeft::Length(left) => {
+                let count = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= count as u64;
+                (count, *left == 0)
+            }
+            BodyLeft::Chunked(decoder) => match skip_chunks(decoder, bytes) {
+                Ok(skipped) => skipped,
+                Err(()) => {
+                    finish::close(conn);
+                    return Step::Close;
+                }
+            },
+        };
+        state.scanned = state.scanned.saturating_add(taken as u32);
+        if over {
+            state.phase = Phase::Head;
+            state.body = BodyLeft::None;
+            state.scanned = 0;
+        }
+        conn.set_workspace(state);
+        if over {
+            conn.set_deadline(Some(self.shared.limits.idle_timeout));
+        } else if u64::from(state.scanned) > self.shared.limits.discard_bytes_max {
+            finish::close(conn);
+            return Step::Close;
+        }
+        Step::Taken(taken)
+    }
+
+    /// Whether bytes were sent since the deadline was set; then it is set again.
+    fn made_progress(&self, conn: &mut Conn<'_, HttpConn>) -> bool {
+        let sent = conn.bytes_sent() as u32;
+        let progress = conn.workspace().sent_mark != sent;
+        if progress {
+            change(conn, |state| state.sent_mark = sent);
+            conn.set_deadline(Some(self.shared.limits.write_timeout));
+        }
+        progress
+    }
+
+    /// The handler, or whoever it was deferred to, did not answer in time.
+    fn give_up(&self, conn: &mut Conn<'_, HttpConn>) {
+        let state = conn.workspace();
+        self.shared.deferrals.forget(conn.id());
+        change(conn, |state| {
+            state.sequence = state.sequence.wrapping_add(1);
+            state.fiber = None;
+        });
+        if let Some(fiber) = state.fiber {
+            cancel_fiber(fiber);
+        }
+        self.reject(conn, Reject::Overloaded);
+    }
+}
+
+impl EventHandler for HttpService {
+    type Workspace = HttpConn;
+
+    fn on_open(&mut self, conn: &mut Conn<'_, HttpConn>) {
+        conn.set_deadline(Some(self.shared.limits.idle_timeout));
+    }
+
+    fn on_data(&mut self, conn: &mut Conn<'_, HttpConn>, data: &Data<'_>) -> usize {
+        let state = conn.workspace();
+        match state.phase {
+            Phase::Head | Phase::Discarding => self.requests(conn, data),
+            Phase::Handling => {
+                if let (true, Some(fiber)) = (state.flags.reading, state.fiber) {
+                    unpark(fiber);
+                }
+                0
+            }
+            Phase::Deferred => 0,
+            Phase::Closing => data.len(),
+        }
+    }
+
+    fn on_sent(&mut self, conn: &mut Conn<'_, HttpConn>) {
+        let state = conn.workspace();
+        if let (true, Some(fiber)) = (state.flags.writing, state.fiber) {
+            unpark(fiber);
+        }
+        if state.flags.blocked {
+            change(conn, |state| state.flags.blocked = false);
+            conn.resume_input();
+            if state.flags.ended && conn.pending_input() == 0 {
+                conn.close();
+            }
+        }
+    }
+
+    /// Half-close: the answers to what was asked are still sent.
+    fn on_end(&mut self, conn: &mut Conn<'_, HttpConn>) {
+        change(conn, |state| state.flags.ended = true);
+        let state = conn.workspace();
+        match state.phase {
+            Phase::Head if conn.pending_input() > 0 => conn.resume_input(),
+            Phase::Head | Phase::Discarding | Phase::Closing => conn.close(),
+            Phase::Handling => {
+                if let (true, Some(fiber)) = (state.flags.reading, state.fiber) {
+                    unpark(fiber);
+                }
+            }
+            Phase::Deferred => {}
+        }
+    }
+
+    fn on_deadline(&mut self, conn: &mut Conn<'_, HttpConn>) {
+        let state = conn.workspace();
+        match state.phase {
+            _ if state.flags.writing || conn.pending_output() > 0 => {
+                if !self.made_progress(conn) {
+                    conn.abort();
+                }
+            }
+            Phase::Head if state.flags.head_timed => self.reject(conn, Reject::RequestTimeout),
+            Phase::Head => conn.close(),
+            Phase::Handling => match (state.flags.reading, state.fiber) {
+                (true, Some(fiber)) => {
+                    change(conn, |state| state.flags.timed_out = true);
+                    unpark(fiber);
+                }
+                _ => self.give_up(conn),
+            },
+            Phase::Deferred => self.give_up(conn),
+            Phase::Discarding | Phase::Closing => conn.abort(),
+        }
+    }
+
+    fn on_drain(&mut self, conn: &mut Conn<'_, HttpConn>) {
+        change(conn, |state| state.flags.draining = true);
+        match conn.workspace().phase {
+            Phase::Head => conn.close(),
+            Phase::Handling | Phase::Deferred | Phase::Discarding | Phase::Closing => {}
+        }
+    }
+
+    fn on_close(&mut self, conn: &mut Conn<'_, HttpConn>) {
+        let state = conn.workspace();
+        self.shared.deferrals.forget(conn.id());
+        if let Some(fiber) = state.fiber {
+            cancel_fiber(fiber);
+        }
+    }
+}
+
+/// Changes the state of the connection at hand.
+pub(super) fn change(conn: &mut Conn<'_, HttpConn>, f: impl FnOnce(&mut HttpConn)) {
+    let mut state = conn.workspace();
+    f(&mut state);
+    conn.set_workspace(state);
+}
+
+/// What is still to come of a body, the body itself if all of it is here, and how many bytes it takes.
+type FoundBody = (BodyLeft, Option<Bytes>, usize);
+
+fn find_body(framing: Framing, rest: &[u8], whole_max: usize) -> Result<FoundBody, Reject> {
+    match framing {
+        Framing::None | Framing::Length(0) => Ok((BodyLeft::None, None, 0)),
+        Framing::Length(len) => match usize::try_from(len) {
+            Ok(len) if len <= rest.len() && len <= whole_max => {
+                Ok((BodyLeft::None, Some(Bytes::copy_from_slice(&rest[..len])), len))
+            }
+            _ => Ok((BodyLeft::Length(len), None, 0)),
+        },
+        Framing::Chunked => {
+            let (mut decoder, mut at, mut body) = (ChunkedDecoder::default(), 0, Vec::new());
+            loop {
+                match decoder.next(&rest[at..]) {
+                    ChunkEvent::Data { consumed, data } => {
+                        body.extend_from_slice(&rest[at..][data]);
+                        at += consumed;
+                    }
+                    ChunkEvent::End { consumed } => {
+                        return Ok((BodyLeft::None, Some(Bytes::from(body)), at + consumed));
+                    }
+                    ChunkEvent::NeedMore { .. } => {
+                        return Ok((BodyLeft::Chunked(ChunkedDecoder::default()), None, 0));
+                    }
+                    ChunkEvent::Reject(reject) => return Err(reject),
+                }
+            }
+        }
+    }
+}
+
+/// Skips chunks; returns how many bytes, and whether the body is over.
+fn skip_chunks(decoder: &mut ChunkedDecoder, bytes: &[u8]) -> Result<(usize, bool), ()> {
+    let mut at = 0;
+    loop {
+        match decoder.next(&bytes[at..]) {
+            ChunkEvent::Data { consumed, .. } => at += consumed,
+            ChunkEvent::NeedMore { consumed } => return Ok((at + consumed, false)),
+            ChunkEvent::End { consumed } => return Ok((at + consumed, true)),
+            ChunkEvent::Reject(_) => return Err(()),
+        }
+    }
+}
+
+/// Ends the wait of a connection for its handler: used where the fiber is not the one that runs.
+pub(super) fn set_phase(id: ConnId, sequence: u32, phase: Phase) -> bool {
+    update(id, |state| {
+        let same = state.sequence == sequence;
+        if same {
+            state.phase = phase;
+        }
+        same
+    })
+    .unwrap_or(false)
+}

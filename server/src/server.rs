@@ -1,0 +1,378 @@
+//! [`Server`]: listeners and workers around a router.
+
+use crate::admin;
+use crate::conn::{HttpService, Shared};
+use crate::limits::HttpLimits;
+use crate::metrics::WorkerMetrics;
+use crate::router::{RouteError, Router};
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread::JoinHandle;
+use sws_runtime::{Config, Handle, Runtime, RuntimeError, add_tick_hook, listen_tcp, turn_elapsed};
+
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: i32 = 4096;
+
+/// Why a server did not start, or ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address is no address.
+    Address {
+        /// What was given.
+        addr: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The address cannot be listened on: it is taken, or not ours.
+    Bind {
+        /// The address.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The router has routes that conflict.
+    Route(RouteError),
+    /// A worker could not be made.
+    Runtime(RuntimeError),
+    /// A thread could not be started.
+    Thread(io::Error),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServeError::Address { addr, source } => {
+                write!(f, "`{addr}` is not an address to listen on: {source}")
+            }
+            ServeError::Bind { addr, source } if source.kind() == io::ErrorKind::AddrInUse => {
+                write!(f, "cannot listen on {addr}: another program listens there")
+            }
+            ServeError::Bind { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
+            ServeError::Route(error) => write!(f, "the routes do not fit together: {error}"),
+            ServeError::Runtime(error) => error.fmt(f),
+            ServeError::Thread(error) => write!(f, "no thread for a worker: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ServeError::Address { source, .. } | ServeError::Bind { source, .. } => Some(source),
+            ServeError::Route(error) => Some(error),
+            ServeError::Runtime(error) => Some(error),
+            ServeError::Thread(error) => Some(error),
+        }
+    }
+}
+
+impl From<RouteError> for ServeError {
+    fn from(error: RouteError) -> ServeError {
+        ServeError::Route(error)
+    }
+}
+
+impl From<RuntimeError> for ServeError {
+    fn from(error: RuntimeError) -> ServeError {
+        ServeError::Runtime(error)
+    }
+}
+
+/// An HTTP server: bound at once, run by [`serve`](Server::serve) on this thread or by [`spawn`](Server::spawn) on others.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use sws::{Router, Server};
+///
+/// let running = Server::bind("127.0.0.1:0")?.spawn(|| Router::new().get("/", || "Hello, World!"))?;
+///
+/// let mut client = std::net::TcpStream::connect(running.addr()).unwrap();
+/// client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer).unwrap();
+/// assert!(answer.ends_with("\r\n\r\nHello, World!"));
+/// running.shutdown();
+/// # Ok::<(), sws::ServeError>(())
+/// ```
+pub struct Server {
+    listeners: Vec<TcpListener>,
+    addr: SocketAddr,
+    admin: Option<TcpListener>,
+    limits: HttpLimits,
+    config: Config,
+}
+
+/// Makes the router of each worker, on its thread.
+type Factory = dyn Fn() -> Router + Send + Sync;
+
+impl Server {
+    /// Listens on an address; port 0 picks a free one.
+    ///
+    /// # Errors
+    /// [`ServeError::Address`] and [`ServeError::Bind`].
+    pub fn bind(addr: impl ToSocketAddrs + fmt::Display) -> Result<Server, ServeError> {
+        let listener = bind_first(addr, false)?;
+        let addr = local_addr(&listener)?;
+        Ok(Server {
+            listeners: vec![listener],
+            addr,
+            admin: None,
+            limits: HttpLimits::default(),
+            config: Config::default(),
+        })
+    }
+
+    /// Serves with `count` workers, each a thread with its own listener, ring, slots and router. Zero is one.
+    ///
+    /// # Errors
+    /// [`ServeError::Bind`] when the address cannot be shared.
+    pub fn workers(mut self, count: usize) -> Result<Server, ServeError> {
+        if count > 1 {
+            // Bound alone first, so that a taken address is an error; then again to be shared.
+            self.listeners.clear();
+            for _ in 0..count {
+                let listener = listen_tcp(self.addr, true, BACKLOG);
+                self.listeners.push(listener.map_err(|source| ServeError::Bind { addr: self.addr, source })?);
+            }
+        }
+        Ok(self)
+    }
+
+    /// Serves `/healthz` and `/metrics` (Prometheus text) on an address of their own.
+    ///
+    /// # Errors
+    /// [`ServeError::Address`] and [`ServeError::Bind`].
+    pub fn admin(mut self, addr: impl ToSocketAddrs + fmt::Display) -> Result<Server, ServeError> {
+        self.admin = Some(bind_first(addr, false)?);
+        Ok(self)
+    }
+
+    /// Sets the bounds and times of HTTP.
+    #[must_use]
+    pub fn limits(mut self, limits: HttpLimits) -> Server {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets the bounds and sizes of each worker.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Server {
+        self.config = config;
+        self
+    }
+
+    /// The address that it listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The address of `/healthz` and `/metrics`, if there is one.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref()?.local_addr().ok()
+    }
+
+    /// Serves on other threads. `router` makes the router of each worker, on its thread.
+    ///
+    /// # Errors
+    /// What keeps a worker from starting: [`ServeError`].
+    pub fn spawn(self, router: impl Fn() -> Router + Send + Sync + 'static) -> Result<Running, ServeError> {
+        let (addr, admin_addr) = (self.addr, self.admin_addr());
+        let mut listeners = self.listeners;
+        let plan = Plan::new(Arc::new(router), self.limits, self.config, listeners.len());
+        let mut running = Running { addr, admin_addr, handles: Vec::new(), threads: Vec::new() };
+        let mut admin = self.admin;
+        for (number, listener) in listeners.drain(..).enumerate() {
+            let started = plan.spawn(number, listener, admin.take());
+            match started {
+                Ok((handle, thread)) => {
+                    running.handles.push(handle);
+                    running.threads.push(thread);
+                }
+                Err(error) => {
+                    running.shutdown();
+                    return Err(error);
+                }
+            }
+        }
+        plan.roster.complete(&running.handles);
+        Ok(running)
+    }
+
+    /// Serves on this thread (and others, with [`workers`](Server::workers)) until SIGINT or SIGTERM: then it accepts no more,
+    /// lets what runs finish within the drain timeout, and returns. A second signal ends the process at once; SIGUSR1 lists
+    /// the fibers on stderr. Call it before other threads are started, because they would get the signals.
+    ///
+    /// # Errors
+    /// What keeps a worker from starting: [`ServeError`].
+    pub fn serve(self, router: impl Fn() -> Router + Send + Sync + 'static) -> Result<(), ServeError> {
+        //SIG1
+        let mut listeners = self.listeners.into_iter().enumerate();
+        let plan = Plan::new(Arc::new(router), self.limits, self.config, listeners.len());
+        let Some((first, listener)) = listeners.next() else { return Ok(()) };
+        let runtime = plan.make(first, listener, self.admin)?;
+        let mut handles = vec![runtime.handle()];
+        let mut others =
+            Running { addr: self.addr, admin_addr: None, handles: Vec::new(), threads: Vec::new() };
+        for (number, listener) in listeners {
+            let (handle, thread) = plan.spawn(number, listener, None)?;
+            handles.push(handle.clone());
+            others.handles.push(handle);
+            others.threads.push(thread);
+        }
+        plan.roster.complete(&handles);
+        //SIG2
+        runtime.run();
+        others.shutdown();
+        Ok(())
+    }
+}
+
+/// What every worker is made by.
+#[derive(Clone)]
+struct Plan {
+    factory: Arc<Factory>,
+    limits: HttpLimits,
+    config: Config,
+    roster: Arc<Roster>,
+}
+
+impl Plan {
+    fn new(factory: Arc<Factory>, limits: HttpLimits, mut config: Config, workers: usize) -> Plan {
+        // The pools for CPU work share the cores that the IO threads leave.
+        config.workers.threads = (config.workers.threads / workers.max(1)).max(1);
+        Plan { factory, limits, config, roster: Arc::new(Roster::new(workers)) }
+    }
+
+    /// Makes a worker on this thread.
+    fn make(
+        &self,
+        number: usize,
+        listener: TcpListener,
+        admin: Option<TcpListener>,
+    ) -> Result<Runtime, ServeError> {
+        let app = (self.factory)().build()?;
+        let metrics = Arc::clone(self.roster.metrics(number));
+        let runtime = Runtime::new(self.config.clone())?;
+        runtime
+            .listen(listener, HttpService::new(Shared::new(app, self.limits.clone(), Arc::clone(&metrics))));
+        if let Some(admin) = admin {
+            let app = admin::router(Arc::clone(&self.roster)).build()?;
+            let shared = Shared::new(app, self.limits.clone(), Arc::new(WorkerMetrics::default()));
+            runtime.listen(admin, HttpService::new(shared));
+        }
+        runtime.enter(|| add_tick_hook(move || metrics.end_turn(turn_elapsed)));
+        Ok(runtime)
+    }
+
+    /// Makes a worker on a thread of its own, and runs it there.
+    fn spawn(
+        &self,
+        number: usize,
+        listener: TcpListener,
+        admin: Option<TcpListener>,
+    ) -> Result<(Handle, JoinHandle<()>), ServeError> {
+        let (sender, receiver) = mpsc::channel();
+        let plan = self.clone();
+        let body = move || match plan.make(number, listener, admin) {
+            Ok(runtime) => {
+                if sender.send(Ok(runtime.handle())).is_ok() {
+                    runtime.run();
+                }
+            }
+            Err(error) => {
+                // The one who started this thread waits for the answer.
+                let _ = sender.send(Err(error));
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("sws-io-{number}")).spawn(body);
+        let thread = thread.map_err(ServeError::Thread)?;
+        let ended = || ServeError::Thread(io::Error::other("the worker's thread ended before it served"));
+        let handle = receiver.recv().map_err(|_| ended())??;
+        Ok((handle, thread))
+    }
+}
+
+/// All workers of a server, for whoever sums over them.
+pub(crate) struct Roster {
+    metrics: Vec<Arc<WorkerMetrics>>,
+    handles: OnceLock<Vec<Handle>>,
+}
+
+impl Roster {
+    fn new(workers: usize) -> Roster {
+        Roster { metrics: (0..workers).map(|_| Arc::default()).collect(), handles: OnceLock::new() }
+    }
+
+    fn complete(&self, handles: &[Handle]) {
+        // Called once, by the one who starts the workers.
+        let _ = self.handles.set(handles.to_vec());
+    }
+
+    pub(crate) fn metrics(&self, worker: usize) -> &Arc<WorkerMetrics> {
+        &self.metrics[worker]
+    }
+
+    /// The workers, once all are started.
+    pub(crate) fn handles(&self) -> &[Handle] {
+        self.handles.get().map_or(&[], Vec::as_slice)
+    }
+}
+
+fn bind_first(addr: impl ToSocketAddrs + fmt::Display, shared: bool) -> Result<TcpListener, ServeError> {
+    let text = addr.to_string();
+    let bad = |source| ServeError::Address { addr: text.clone(), source };
+    let addrs = addr.to_socket_addrs().map_err(bad)?;
+    let mut last = bad(io::Error::new(io::ErrorKind::InvalidInput, "it names no address"));
+    for addr in addrs {
+        match listen_tcp(addr, shared, BACKLOG) {
+            Ok(listener) => return Ok(listener),
+            Err(source) => last = ServeError::Bind { addr, source },
+        }
+    }
+    Err(last)
+}
+
+fn local_addr(listener: &TcpListener) -> Result<SocketAddr, ServeError> {
+    listener
+        .local_addr()
+        .map_err(|source| ServeError::Bind { addr: SocketAddr::from(([0, 0, 0, 0], 0)), source })
+}
+
+/// A server that runs on other threads. Dropping it lets it run on.
+pub struct Running {
+    addr: SocketAddr,
+    admin_addr: Option<SocketAddr>,
+    handles: Vec<Handle>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// The address that it listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The address of `/healthz` and `/metrics`, if there is one.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin_addr
+    }
+
+    /// Reaches the workers.
+    pub fn handles(&self) -> &[Handle] {
+        &self.handles
+    }
+
+    /// Accepts no more, lets what runs finish within the drain timeout, and waits for the end.
+    pub fn shutdown(self) {
+        for handle in &self.handles {
+            handle.shutdown();
+        }
+        for thread in self.threads {
+            // A worker that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
