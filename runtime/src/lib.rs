@@ -17,6 +17,7 @@ pub mod fs;
 mod hooks;
 mod limits;
 mod listener;
+pub mod net;
 mod ops;
 mod outbound_op;
 mod runtime;
