@@ -177,7 +177,9 @@ impl Op {
         match self {
             Op::Nop => OpKind::Nop,
             Op::Accept { .. } | Op::AcceptMulti { .. } => OpKind::Accept,
-            Op::Recv { .. } | Op::RecvLease { .. } | Op::RecvMulti { .. } | Op::RecvMessage { .. } => OpKind::Recv,
+            Op::Recv { .. } | Op::RecvLease { .. } | Op::RecvMulti { .. } | Op::RecvMessage { .. } => {
+                OpKind::Recv
+            }
             Op::Send { .. } | Op::SendVectored { .. } => OpKind::Send,
             Op::Shutdown { .. } => OpKind::Shutdown,
             Op::Close { .. } => OpKind::Close,
@@ -237,9 +239,9 @@ impl Op {
             Op::Poll { descriptor, events, multi } => {
                 with_fd!(descriptor, |fd| opcode::PollAdd::new(fd, events).multi(multi).build())
             }
-            Op::Connect { descriptor, address } => with_fd!(descriptor, |fd| {
-                opcode::Connect::new(fd, address.as_ptr(), address.len).build()
-            }),
+            Op::Connect { descriptor, address } => {
+                with_fd!(descriptor, |fd| { opcode::Connect::new(fd, address.as_ptr(), address.len).build() })
+            }
             Op::Socket { domain, kind, protocol, direct } => {
                 let slot = direct.then(types::DestinationSlot::auto_target);
                 let kind = if direct { kind } else { kind | libc::SOCK_CLOEXEC };
@@ -249,7 +251,8 @@ impl Op {
                 opcode::SetSockOpt::new(fd, level, name, value.as_ptr(), value.len).build()
             }),
             Op::Splice { from, from_offset, to, to_offset, len } => with_fd!(from, |source| {
-                with_fd!(to, |target| opcode::Splice::new(source, from_offset, target, to_offset, len).build())
+                with_fd!(to, |target| opcode::Splice::new(source, from_offset, target, to_offset, len)
+                    .build())
             }),
             Op::Message { ring, result, token } => {
                 opcode::MsgRingData::new(types::Fd(ring), result, token.user_data(), None).build()
@@ -297,8 +300,7 @@ impl Op {
                 opcode::Write::new(fd, data.as_ptr(), data.len).offset(offset).build()
             }),
             Op::Fsync { descriptor, data_only } => with_fd!(descriptor, |fd| {
-                let flags =
-                    if data_only { types::FsyncFlags::DATASYNC } else { types::FsyncFlags::empty() };
+                let flags = if data_only { types::FsyncFlags::DATASYNC } else { types::FsyncFlags::empty() };
                 opcode::Fsync::new(fd).flags(flags).build()
             }),
             _ => unreachable!("only file operations are encoded here"),

@@ -291,9 +291,7 @@ fn completion(buffers: Option<&BufferRing>, entry: &cqueue::Entry) -> Completion
         errno => Err(-errno),
     };
     let lease = match (cqueue::buffer_select(flags), buffers) {
-        (Some(id), Some(buffers)) => {
-            Some(buffers.lease(id, result.unwrap_or(0), cqueue::buffer_more(flags)))
-        }
+        (Some(id), Some(buffers)) => Some(buffers.lease(id, result.unwrap_or(0), cqueue::buffer_more(flags))),
         _ => None,
     };
     Completion { token: Token::from_user_data(entry.user_data()), result, lease, more: cqueue::more(flags) }

@@ -192,7 +192,10 @@ mod tests {
     fn each_refusal_names_its_mend() {
         let cases: [(SetupError, &str); 6] = [
             (SetupError::Missing, "CONFIG_IO_URING"),
-            (SetupError::Forbidden { sysctl: Some(2), seccomp: false }, "sysctl -w kernel.io_uring_disabled=0"),
+            (
+                SetupError::Forbidden { sysctl: Some(2), seccomp: false },
+                "sysctl -w kernel.io_uring_disabled=0",
+            ),
             (SetupError::Forbidden { sysctl: Some(0), seccomp: true }, "--security-opt seccomp"),
             (SetupError::Forbidden { sysctl: None, seccomp: false }, "security module"),
             (SetupError::MemoryLimit { memlock: 65536 }, "ulimit -l"),

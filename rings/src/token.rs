@@ -131,7 +131,11 @@ impl Token {
     pub const fn new(owner: Owner, kind: OpKind, index: u32, generation: u32) -> Token {
         assert!(index <= INDEX_MAX, "a token's index is 24 bits wide");
         let head = ((owner as u64) << KIND_BITS) | kind as u64;
-        Token((head << (INDEX_BITS + GENERATION_BITS)) | ((index as u64) << GENERATION_BITS) | generation as u64)
+        Token(
+            (head << (INDEX_BITS + GENERATION_BITS))
+                | ((index as u64) << GENERATION_BITS)
+                | generation as u64,
+        )
     }
 
     /// The token of a completion.

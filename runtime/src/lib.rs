@@ -32,8 +32,8 @@ pub mod workers;
 
 pub use conn::{Conn, ConnId, Data, EventHandler, Held, SendError, with_conn};
 pub use fiber::{
-    Cancelled, FiberId, FiberInfo, JoinError, JoinHandle, Run, StackStats, TimedOut, park, sleep, timeout, unpark,
-    yield_now,
+    Cancelled, FiberId, FiberInfo, JoinError, JoinHandle, Run, StackStats, TimedOut, park, sleep, timeout,
+    unpark, yield_now,
 };
 pub use hooks::HookId;
 pub use limits::Limits;
@@ -41,8 +41,9 @@ pub use listener::listen_tcp;
 pub use ops::Lane;
 pub use runtime::{Config, Handle, InvokeError, Runtime, RuntimeError, dump_fibers, stats};
 pub use spawn::{
-    SubmitError, add_deferred_hook, add_tick_hook, cancel_fiber, current_fiber, current_handle, go, on_fiber, remove_deferred_hook,
-    remove_tick_hook, run_deferred_hooks, run_inline, set_fiber_name, submit, try_go, try_submit, turn_elapsed, turn_time,
+    SubmitError, add_deferred_hook, add_tick_hook, cancel_fiber, current_fiber, current_handle, go, on_fiber,
+    remove_deferred_hook, remove_tick_hook, run_deferred_hooks, run_inline, set_fiber_name, submit, try_go,
+    try_submit, turn_elapsed, turn_time,
 };
 pub use stats::Stats;
 pub use sws_rings::{BufferConfig, BufferStats, Features, RingConfig, RingStats, SetupError, probe};

@@ -42,10 +42,11 @@ pub fn run_inline(name: &'static str, f: impl FnOnce() + 'static) -> Run {
     core::with(|core| core.fibers.run(name, core.now(), f))
 }
 
-/// Names the running fiber: what a slow turn, a dump and a stack overflow are reported under.
+/// Names the running fiber: what a slow turn, a dump and a stack overflow are reported under. Off a worker's thread it
+/// does nothing.
 #[inline]
 pub fn set_fiber_name(name: &'static str) {
-    core::with(|core| core.fibers.set_name(name));
+    core::try_with(|core| core.fibers.set_name(name));
 }
 
 /// Whether the caller runs on a fiber, and so may wait.
@@ -65,6 +66,14 @@ pub fn current_fiber() -> Option<FiberId> {
 #[inline]
 pub fn turn_time() -> std::time::Duration {
     core::with(crate::core::Core::now)
+}
+
+/// Time since this turn's events were taken from the kernel, read now.
+///
+/// # Panics
+/// Off a worker's thread.
+pub fn turn_elapsed() -> std::time::Duration {
+    core::with(|core| core.clock().saturating_sub(core.now()))
 }
 
 /// Reaches the worker on whose thread the caller is, from other threads.

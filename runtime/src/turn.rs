@@ -263,6 +263,8 @@ pub(crate) fn end(core: &Core) {
         core.fibers.cancel_all();
         tick(core);
     }
+    // The closes of what was accepted last were pushed and have nobody who waits for them.
+    core.ring.borrow_mut().submit_and_wait(Wait::POLL);
 }
 
 /// Finds who took a turn's time, by the coarse clock (a few nanoseconds a look, exact to a few milliseconds).

@@ -25,7 +25,10 @@ impl Address {
         // SAFETY: sockaddr_storage is large enough and aligned for every address family.
         let unix = unsafe { &mut *(&raw mut address.storage).cast::<libc::sockaddr_un>() };
         if bytes.len() >= unix.sun_path.len() || bytes.contains(&0) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "socket path with a NUL or over 107 bytes"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "socket path with a NUL or over 107 bytes",
+            ));
         }
         unix.sun_family = libc::AF_UNIX as u16;
         for (place, byte) in unix.sun_path.iter_mut().zip(bytes) {

@@ -233,7 +233,7 @@ impl Conns {
         );
         for index in expired.drain(..) {
             let Some(id) = self.slots.borrow().id_of(index) else { continue };
-            let lingering = self.with(id, |slot| slot.flags & (flag::LINGERING | flag::LINGER) != 0);
+            let lingering = self.with(id, |slot| slot.flags & flag::LINGERING != 0);
             match lingering {
                 Some(true) => self.doom(id),
                 Some(false) if self.is_open(id) => {
