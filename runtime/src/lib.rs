@@ -9,6 +9,7 @@
 //! In the files of fibers and their stacks, of operations that name a fiber's memory, and of output: each opens with who
 //! owns what and when.
 
+mod block_on;
 mod conn;
 mod core;
 pub mod door;
@@ -24,12 +25,14 @@ mod runtime;
 mod slab;
 mod spawn;
 mod stats;
+pub mod sync;
 mod sync_shim;
 mod timers;
 mod turn;
 mod watch;
 pub mod workers;
 
+pub use block_on::block_on;
 pub use conn::{Conn, ConnId, Data, EventHandler, Held, SendError, with_conn};
 pub use fiber::{
     Cancelled, FiberId, FiberInfo, JoinError, JoinHandle, Run, StackStats, TimedOut, park, sleep, timeout,

@@ -18,7 +18,7 @@ use std::rc::Rc;
 
 /// One fiber's wait, and what is handed over by it: taken out of a sender's, put into a receiver's.
 struct Entry<T> {
-    item: RefCell<Option<T>>,
+    item: Cell<Option<T>>,
     waiter: Cell<Option<Waiter>>,
     is_over: Cell<bool>,
 }
@@ -53,32 +53,46 @@ impl<T> Entry<T> {
 }
 
 /// Fibers that wait for the same thing, in the order in which they came. At most as many as there are fibers.
-struct Queue<T>(VecDeque<Rc<Entry<T>>>);
+struct WaitQueue<T>(RefCell<VecDeque<Rc<Entry<T>>>>);
 
-impl<T> Queue<T> {
-    const fn new() -> Queue<T> {
-        Queue(VecDeque::new())
+impl<T> WaitQueue<T> {
+    const fn new() -> WaitQueue<T> {
+        WaitQueue(RefCell::new(VecDeque::new()))
     }
 
     fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.borrow().is_empty()
     }
 
-    fn push(&mut self, item: Option<T>) -> Rc<Entry<T>> {
+    /// Waits at the end of the queue. Returns what the entry holds then, and whether the wait was ended by [`Entry::end`].
+    fn wait(&self, item: Option<T>, what: &'static str) -> (Option<T>, Result<(), Cancelled>) {
+        /// Takes a wait out that was given up, also by a panic.
+        struct Leave<'a, T>(&'a WaitQueue<T>, &'a Rc<Entry<T>>);
+        impl<T> Drop for Leave<'_, T> {
+            fn drop(&mut self) {
+                if !self.1.is_over.get() {
+                    self.0.0.borrow_mut().retain(|other| !Rc::ptr_eq(other, self.1));
+                }
+            }
+        }
         let entry =
-            Rc::new(Entry { item: RefCell::new(item), waiter: Cell::new(None), is_over: Cell::new(false) });
-        self.0.push_back(Rc::clone(&entry));
-        entry
+            Rc::new(Entry { item: Cell::new(item), waiter: Cell::new(None), is_over: Cell::new(false) });
+        self.0.borrow_mut().push_back(Rc::clone(&entry));
+        let leave = Leave(self, &entry);
+        let result = entry.wait(what);
+        drop(leave);
+        (entry.item.take(), result)
     }
 
-    fn pop(&mut self) -> Option<Rc<Entry<T>>> {
-        self.0.pop_front()
+    /// Takes out who has waited longest, to be ended by the caller.
+    fn pop(&self) -> Option<Rc<Entry<T>>> {
+        self.0.borrow_mut().pop_front()
     }
 
-    /// Takes a wait out that was given up.
-    fn remove(&mut self, entry: &Rc<Entry<T>>) {
-        if let Some(place) = self.0.iter().position(|other| Rc::ptr_eq(other, entry)) {
-            self.0.remove(place);
+    /// Ends all waits, with what their entries hold.
+    fn end_all(&self) {
+        while let Some(entry) = self.pop() {
+            entry.end();
         }
     }
 }

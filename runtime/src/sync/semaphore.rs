@@ -1,8 +1,8 @@
 //! A count of permits.
 
-use super::{Entry, Queue};
+use super::WaitQueue;
 use crate::fiber::Cancelled;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
@@ -32,13 +32,13 @@ pub struct Semaphore {
 
 struct State {
     available: Cell<usize>,
-    waiting: RefCell<Queue<()>>,
+    waiting: WaitQueue<()>,
 }
 
 impl Semaphore {
     /// With so many permits.
     pub fn new(permits: usize) -> Semaphore {
-        Semaphore { state: Rc::new(State { available: Cell::new(permits), waiting: RefCell::new(Queue::new()) }) }
+        Semaphore { state: Rc::new(State { available: Cell::new(permits), waiting: WaitQueue::new() }) }
     }
 
     /// Waits for a permit, behind those who wait already.
@@ -52,17 +52,14 @@ impl Semaphore {
         if let Some(permit) = self.try_acquire() {
             return Ok(permit);
         }
-        let entry = self.state.waiting.borrow_mut().push(None);
-        let guard = Waiting { state: &self.state, entry: &entry };
-        let result = entry.wait("semaphore");
-        drop(guard);
+        let (_, result) = self.state.waiting.wait(None, "semaphore");
         result.map(|()| Permit { state: Rc::clone(&self.state) })
     }
 
     /// Takes a permit if one is there and nobody waits for it.
     pub fn try_acquire(&self) -> Option<Permit> {
         let available = self.state.available.get();
-        if available == 0 || !self.state.waiting.borrow().is_empty() {
+        if available == 0 || !self.state.waiting.is_empty() {
             return None;
         }
         self.state.available.set(available - 1);
@@ -78,23 +75,10 @@ impl Semaphore {
 impl State {
     /// Hands a permit to who has waited longest, or keeps it.
     fn release(&self) {
-        let next = self.waiting.borrow_mut().pop();
-        match next {
+        match self.waiting.pop() {
             Some(entry) => entry.end(),
             None => self.available.set(self.available.get() + 1),
         }
-    }
-}
-
-/// Takes the wait out of the queue at its end, also when the wait panics.
-struct Waiting<'a> {
-    state: &'a State,
-    entry: &'a Rc<Entry<()>>,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.state.waiting.borrow_mut().remove(self.entry);
     }
 }
 
