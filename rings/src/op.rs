@@ -239,8 +239,8 @@ impl Op {
             Op::Poll { descriptor, events, multi } => {
                 with_fd!(descriptor, |fd| opcode::PollAdd::new(fd, events).multi(multi).build())
             }
-            Op::Connect { descriptor, address } => {
-                with_fd!(descriptor, |fd| { opcode::Connect::new(fd, address.as_ptr(), address.len).build() })
+            Op::Connect { descriptor, address: Span { address, len } } => {
+                with_fd!(descriptor, |fd| opcode::Connect::new(fd, address as *const _, len).build())
             }
             Op::Socket { domain, kind, protocol, direct } => {
                 let slot = direct.then(types::DestinationSlot::auto_target);

@@ -49,5 +49,6 @@ pub use router::{
     App, MethodRouter, RouteError, Router, any, delete, get, head, on, options, patch, post, put,
 };
 pub use server::{Running, ServeError, Server};
+pub use static_files::ServeDir;
 pub use sws_runtime as runtime;
 pub use test_client::{TestClient, TestRequest, TestResponse};

@@ -173,9 +173,23 @@ impl Request {
         self.params = params;
     }
 
-    /// Gives back what the connection uses again.
-    pub(crate) fn into_parts(self) -> (Box<Head>, RequestBytes, RequestBody) {
-        (self.head, self.bytes, self.body)
+    /// The head, to be decoded into.
+    pub(crate) fn head_mut(&mut self) -> &mut Head {
+        &mut self.head
+    }
+
+    /// Fills in what belongs to the head that was decoded.
+    pub(crate) fn begin(&mut self, bytes: RequestBytes, body: RequestBody, peer: Peer) {
+        self.bytes = bytes;
+        self.body = body;
+        self.peer = peer;
+    }
+
+    /// Gives back all that the request held, but for the memory of its head.
+    pub(crate) fn clear(&mut self) {
+        self.bytes = RequestBytes::Owned(Vec::new());
+        self.body = RequestBody::empty();
+        self.params.clear();
     }
 }
 
@@ -223,6 +237,11 @@ impl Params {
             params.decoded = Some(params.ranges[..names.len()].iter().map(decode).collect());
         }
         params
+    }
+
+    fn clear(&mut self) {
+        self.names = None;
+        self.decoded = None;
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -8,6 +8,7 @@ use crate::router::{RouteError, Router};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use sws_runtime::{Config, Handle, Runtime, RuntimeError, add_tick_hook, listen_tcp, turn_elapsed};
@@ -339,6 +340,70 @@ fn local_addr(listener: &TcpListener) -> Result<SocketAddr, ServeError> {
     listener
         .local_addr()
         .map_err(|source| ServeError::Bind { addr: SocketAddr::from(([0, 0, 0, 0], 0)), source })
+}
+
+impl Router {
+    /// Serves this router on a runtime of your own, so that HTTP shares a worker with other protocols; returns the listener's
+    /// number. [`Server`] makes its workers itself.
+    ///
+    /// # Errors
+    /// Where two routes conflict or a pattern is not one.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::net::{TcpListener, TcpStream};
+    /// use sws::runtime::{Config, Conn, Data, EventHandler, Runtime};
+    /// use sws::{HttpLimits, Router};
+    ///
+    /// /// Sends back what comes, beside HTTP.
+    /// struct Echo;
+    ///
+    /// impl EventHandler for Echo {
+    ///     type Workspace = ();
+    ///     fn on_data(&mut self, conn: &mut Conn<'_, ()>, data: &Data<'_>) -> usize {
+    ///         if conn.send(data).is_err() {
+    ///             conn.abort();
+    ///         }
+    ///         data.len()
+    ///     }
+    /// }
+    ///
+    /// fn ask(addr: std::net::SocketAddr, text: &str) -> std::io::Result<String> {
+    ///     let mut client = TcpStream::connect(addr)?;
+    ///     client.write_all(text.as_bytes())?;
+    ///     client.shutdown(std::net::Shutdown::Write)?;
+    ///     let mut answer = String::new();
+    ///     client.read_to_string(&mut answer)?;
+    ///     Ok(answer)
+    /// }
+    ///
+    /// let runtime = Runtime::new(Config::default())?;
+    /// let (web, echo) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+    /// let (web_addr, echo_addr) = (web.local_addr()?, echo.local_addr()?);
+    /// Router::new().get("/", || "Hello, World!").listen_on(&runtime, web, HttpLimits::default())?;
+    /// runtime.listen(echo, Echo);
+    ///
+    /// let handle = runtime.handle();
+    /// let client = std::thread::spawn(move || {
+    ///     let answers = (ask(web_addr, "GET / HTTP/1.0\r\n\r\n"), ask(echo_addr, "hello"));
+    ///     handle.shutdown();
+    ///     answers
+    /// });
+    /// runtime.run();
+    /// let (web, echo) = client.join().unwrap();
+    /// assert!(web?.ends_with("\r\n\r\nHello, World!"));
+    /// assert_eq!(echo?, "hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn listen_on(
+        self,
+        runtime: &Runtime,
+        listener: impl Into<OwnedFd>,
+        limits: HttpLimits,
+    ) -> Result<usize, RouteError> {
+        let shared = Shared::new(self.build()?, limits, Arc::new(WorkerMetrics::default()));
+        Ok(runtime.listen_on(listener.into(), HttpService::new(shared)))
+    }
 }
 
 /// A server that runs on other threads. Dropping it lets it run on.

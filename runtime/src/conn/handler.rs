@@ -17,6 +17,7 @@ use std::ops::{Deref, Range};
 use std::rc::Rc;
 use std::time::Duration;
 use sws_rings::Lease;
+use sws_stackpool::SlotState;
 
 /// A slot's bytes for the protocol.
 #[derive(Clone, Copy)]
@@ -172,6 +173,22 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
         bytes.map_or_else(W::default, |bytes| unsafe { (&raw const bytes).cast::<W>().read() })
     }
 
+    /// Looks at the connection's state, or changes it, in its place. `f` gets a default that leads nowhere when the connection is
+    /// gone.
+    #[inline]
+    pub fn update<R>(&mut self, f: impl FnOnce(&mut W) -> R) -> R
+    where
+        W: Default,
+    {
+        let mut slots = self.core.conns.slots.borrow_mut();
+        match slots.get_mut(self.id) {
+            // SAFETY: the slot belongs to a service whose workspace type is `W`, see the module doc; `f` cannot reach the
+            // slots, which are borrowed.
+            Some(slot) => f(unsafe { &mut *(&raw mut slot.workspace).cast::<W>() }),
+            None => f(&mut W::default()),
+        }
+    }
+
     /// Replaces the connection's state.
     #[inline]
     pub fn set_workspace(&mut self, value: W) {
@@ -314,15 +331,17 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
 ///
 /// # Panics
 /// Off a worker's thread.
+#[inline]
 pub fn with_conn<W: Copy + Default + 'static, R>(
     id: ConnId,
     f: impl FnOnce(&mut Conn<'_, W>) -> R,
 ) -> Option<R> {
     crate::core::with(|core| {
-        if !core.conns.is_open(id) {
-            return None;
-        }
-        let service = core.conns.with(id, |slot| slot.listener)?;
+        let service = {
+            let slots = core.conns.slots.borrow();
+            let open = |slot: &&super::Slot| slot.state() == SlotState::Live && slot.flags & flag::DOOMED == 0;
+            slots.get(id).filter(open)?.listener
+        };
         let known = core.conns.services.borrow().get(usize::from(service))?.workspace;
         (known == TypeId::of::<W>()).then(|| f(&mut Conn::new(core, id)))
     })

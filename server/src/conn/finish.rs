@@ -1,20 +1,18 @@
 //! From a handler's call to the end of its request.
 
-use super::service::{Shared, change, set_phase};
+use super::respond::Begun;
+use super::service::{Shared, set_phase};
 use super::{BodyLeft, HttpConn, Phase, RequestFacts, respond, update};
 use crate::context::Context;
 use crate::http1::Reject;
-use crate::request::Request;
 use crate::response::Response;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use sws_runtime::{Conn, turn_time, with_conn};
 
 /// Runs on the request's fiber: handler, answer, and what follows it.
-pub(super) fn serve(shared: &Rc<Shared>, facts: RequestFacts, request: Request) {
-    let mut ctx = Context::new(request);
-    ctx.set_body_bytes_max(shared.limits.body_bytes_max);
-    ctx.set_deferral(Rc::clone(shared), facts);
+pub(super) fn serve(mut ctx: Box<Context>) {
+    let Some((shared, facts)) = ctx.connection() else { return };
     let outcome = catch_unwind(AssertUnwindSafe(|| shared.app.handle(&mut ctx)));
     let response = match outcome {
         Ok(_) if ctx.is_deferred() => None,
@@ -25,14 +23,12 @@ pub(super) fn serve(shared: &Rc<Shared>, facts: RequestFacts, request: Request) 
         }
     };
     // The request goes before the answer is sent: its bytes are given back to the kernel.
-    let (head, bytes, body) = ctx.into_request().into_parts();
-    shared.keep_head(head);
-    drop((bytes, body));
+    shared.keep_context(ctx);
     match response {
         Some(response) => {
-            answer(shared, &facts, response);
+            answer(&shared, &facts, response);
         }
-        None => wait_for_deferred(shared, &facts),
+        None => wait_for_deferred(&shared, &facts),
     }
 }
 
@@ -43,6 +39,7 @@ fn wait_for_deferred(shared: &Shared, facts: &RequestFacts) {
         if waits {
             state.phase = Phase::Deferred;
             state.fiber = None;
+            state.flags.inline = false;
         }
         waits
     });
@@ -53,60 +50,73 @@ fn wait_for_deferred(shared: &Shared, facts: &RequestFacts) {
 
 /// Sends an answer, if the connection still waits for it, and goes on to the next request. On a fiber.
 pub(super) fn answer(shared: &Rc<Shared>, facts: &RequestFacts, response: Response) -> bool {
-    let waits = update(facts.id, |state| {
-        state.sequence == facts.sequence && matches!(state.phase, Phase::Handling | Phase::Deferred)
-    });
-    if waits != Some(true) {
-        return false;
-    }
     let status = response.status();
-    let sent = respond::send(shared, facts, response);
-    shared.metrics.count_request(status, turn_time().saturating_sub(facts.began));
-    match sent {
-        Ok(keep_alive) => finish(shared, facts, keep_alive),
-        // The answer cannot be completed: the peer must not take what it has for the whole.
-        Err(_) => {
-            with_conn::<HttpConn, _>(facts.id, |conn| conn.abort());
+    let mut parts = response.into_parts();
+    let begun = with_conn::<HttpConn, _>(facts.id, |conn| {
+        let begun = respond::begin(shared, conn, facts, &mut parts);
+        if let Begun::Whole { keep_alive } = begun {
+            finish(shared, conn, facts, keep_alive);
         }
+        begun
+    });
+    let rest = match begun {
+        None | Some(Begun::NotWaitedFor) => return false,
+        Some(Begun::Whole { .. }) => Ok(()),
+        Some(Begun::Broken(error)) => Err(error.into()),
+        Some(Begun::Head { keep_alive, framing }) => {
+            let sent = respond::send_body(shared, facts, framing, parts.body);
+            sent.map(|()| {
+                with_conn::<HttpConn, _>(facts.id, |conn| finish(shared, conn, facts, keep_alive));
+            })
+        }
+    };
+    shared.metrics.count_request(status, turn_time().saturating_sub(facts.began));
+    if rest.is_err() {
+        // The answer cannot be completed: the peer must not take what it has for the whole.
+        with_conn::<HttpConn, _>(facts.id, |conn| conn.abort());
     }
     true
 }
 
 /// The answer is queued: the connection is ready for the next request, or ends.
-fn finish(shared: &Shared, facts: &RequestFacts, keep_alive: bool) {
-    with_conn::<HttpConn, _>(facts.id, |conn| {
-        let mut state = conn.workspace();
+fn finish(shared: &Shared, conn: &mut Conn<'_, HttpConn>, facts: &RequestFacts, keep_alive: bool) {
+    let sent = conn.bytes_sent() as u32;
+    let done = conn.update(|state| {
         if state.sequence != facts.sequence {
-            return;
+            return None;
         }
+        let inline = state.flags.inline;
         state.fiber = None;
         state.scanned = 0;
         state.flags.head_timed = false;
-        state.sent_mark = conn.bytes_sent() as u32;
+        state.flags.inline = false;
+        state.sent_mark = sent;
         state.phase = match (keep_alive, state.body) {
             (false, _) => Phase::Closing,
             (true, BodyLeft::None | BodyLeft::Length(0)) => Phase::Head,
-            (true, _) => Phase::Discarding,
+            (true, BodyLeft::Length(_) | BodyLeft::Chunked(_)) => Phase::Discarding,
         };
-        conn.set_workspace(state);
-        if !keep_alive {
+        Some((state.phase, inline, state.flags.ended))
+    });
+    let Some((phase, inline, ended)) = done else { return };
+    match phase {
+        Phase::Closing => {
             close(conn);
             conn.set_deadline(Some(shared.limits.write_timeout));
             return;
         }
-        let timeout = match state.phase {
-            Phase::Discarding => shared.limits.body_timeout,
-            _ => shared.limits.idle_timeout,
-        };
-        conn.set_deadline(Some(timeout));
-        if !state.flags.inline {
-            if conn.pending_input() > 0 {
-                conn.resume_input();
-            } else if state.flags.ended {
-                conn.close();
-            }
+        Phase::Discarding => conn.set_deadline(Some(shared.limits.body_timeout)),
+        // Inside `on_data` the deadline is set once, behind the last of its requests.
+        Phase::Head if inline => {}
+        Phase::Head | Phase::Handling | Phase::Deferred => conn.set_deadline(Some(shared.limits.idle_timeout)),
+    }
+    if !inline {
+        if conn.pending_input() > 0 {
+            conn.resume_input();
+        } else if ended {
+            conn.close();
         }
-    });
+    }
 }
 
 /// Whether the rest of a request's body can be read and dropped, so that the connection can be kept.
@@ -135,7 +145,7 @@ pub(super) fn reject(shared: &Shared, conn: &mut Conn<'_, HttpConn>, reject: Rej
 
 /// Ends the connection behind what is queued. The peer may still be sending, so its end is awaited.
 pub(super) fn close(conn: &mut Conn<'_, HttpConn>) {
-    change(conn, |state| state.phase = Phase::Closing);
+    conn.update(|state| state.phase = Phase::Closing);
     conn.close_lingering();
 }
 

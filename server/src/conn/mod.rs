@@ -110,12 +110,8 @@ pub(crate) struct RequestFacts {
     pub(crate) began: std::time::Duration,
 }
 
-/// Changes a connection's state, if it is still there.
+/// Looks at a connection's state, or changes it, if it is still there.
+#[inline]
 pub(crate) fn update<R>(id: ConnId, f: impl FnOnce(&mut HttpConn) -> R) -> Option<R> {
-    with_conn::<HttpConn, R>(id, |conn| {
-        let mut state = conn.workspace();
-        let value = f(&mut state);
-        conn.set_workspace(state);
-        value
-    })
+    with_conn::<HttpConn, R>(id, |conn| conn.update(f))
 }

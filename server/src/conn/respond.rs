@@ -1,15 +1,15 @@
 //! Sending a response: its head behind what is queued, its body by the way that fits it.
 
 use super::writer::ConnWriter;
-use super::{HttpConn, RequestFacts, Shared, finish, update};
+use super::{HttpConn, Phase, RequestFacts, Shared, finish};
 use crate::body::{Body, BodyWriter, FileBody};
 use crate::http1::{ResponseFraming, ResponseHead, encode_head, encode_last_chunk};
-use crate::response::{Response, ResponseParts};
+use crate::response::ResponseParts;
 use bytes::Bytes;
 use http::header::CONNECTION;
 use std::io;
 use std::rc::Rc;
-use sws_runtime::{SendError, with_conn};
+use sws_runtime::{Conn, SendError, with_conn};
 
 /// A body up to this size is copied behind its head, into the same buffer.
 const INLINE_MAX: usize = 4096;
@@ -18,43 +18,65 @@ const HEAD_ESTIMATE: usize = 256;
 /// Bytes of a file read at once.
 const FILE_PIECE: usize = 64 * 1024;
 
-/// Queues head and body; returns whether the connection is kept. A streaming body waits here for the peer to read.
-pub(super) fn send(shared: &Rc<Shared>, facts: &RequestFacts, response: Response) -> io::Result<bool> {
-    let parts = response.into_parts();
-    let framing = ResponseFraming::choose(facts.version, parts.status, parts.body.len());
-    let reusable = update(facts.id, |state| !state.flags.draining && finish::can_discard(shared, state));
-    let keep_alive = facts.keep_alive
-        && reusable == Some(true)
-        && framing != ResponseFraming::CloseDelimited
-        && !asks_to_close(&parts);
-    let has_body = !facts.is_head && framing != ResponseFraming::None;
-    let inline = match (&parts.body, has_body) {
-        (Body::Static(bytes), true) if bytes.len() <= INLINE_MAX => *bytes,
-        (Body::Bytes(bytes), true) if bytes.len() <= INLINE_MAX => &bytes[..],
-        (Body::Buffer(bytes), true) if bytes.len() <= INLINE_MAX => &bytes[..],
-        _ => &[],
-    };
-    let queued = with_conn::<HttpConn, _>(facts.id, |conn| {
-        conn.write_with(HEAD_ESTIMATE + inline.len(), |out| {
-            shared.with_date(|date| {
-                let head = ResponseHead {
-                    status: parts.status,
-                    version: facts.version,
-                    keep_alive,
-                    framing,
-                    content_type: parts.content_type,
-                    date,
-                };
-                encode_head(out, &head, parts.headers.iter().map(|(name, value)| (name, value)));
-            });
-            out.extend_from_slice(inline);
-        })
+/// How far an answer has come when its head is queued.
+pub(super) enum Begun {
+    /// The connection has given up on it.
+    NotWaitedFor,
+    /// All of it is queued.
+    Whole { keep_alive: bool },
+    /// The body is still to come.
+    Head { keep_alive: bool, framing: ResponseFraming },
+    /// Nothing is queued.
+    Broken(SendError),
+}
+
+/// Queues the head, and the body behind it if that is small.
+pub(super) fn begin(
+    shared: &Shared,
+    conn: &mut Conn<'_, HttpConn>,
+    facts: &RequestFacts,
+    parts: &mut ResponseParts,
+) -> Begun {
+    let (waits, reusable) = conn.update(|state| {
+        let waits = state.sequence == facts.sequence && matches!(state.phase, Phase::Handling | Phase::Deferred);
+        (waits, !state.flags.draining && finish::can_discard(shared, state))
     });
-    queued.unwrap_or(Err(SendError::Closed))?;
-    if has_body && inline.is_empty() {
-        send_body(shared, facts, framing, parts.body)?;
+    if !waits {
+        return Begun::NotWaitedFor;
     }
-    Ok(keep_alive)
+    let framing = ResponseFraming::choose(facts.version, parts.status, parts.body.len());
+    let keep_alive = facts.keep_alive
+        && reusable
+        && framing != ResponseFraming::CloseDelimited
+        && !asks_to_close(parts);
+    let has_body = !facts.is_head && framing != ResponseFraming::None;
+    let small = match (&parts.body, has_body) {
+        (_, false) | (Body::Empty, true) => Some(&[][..]),
+        (Body::Static(bytes), true) => Some(*bytes),
+        (Body::Bytes(bytes), true) => Some(&bytes[..]),
+        (Body::Buffer(bytes), true) => Some(&bytes[..]),
+        (Body::File(_) | Body::Stream(_), true) => None,
+    };
+    let small = small.filter(|bytes| bytes.len() <= INLINE_MAX);
+    let queued = conn.write_with(HEAD_ESTIMATE + small.map_or(0, <[u8]>::len), |out| {
+        shared.with_date(|date| {
+            let head = ResponseHead {
+                status: parts.status,
+                version: facts.version,
+                keep_alive,
+                framing,
+                content_type: parts.content_type,
+                date,
+            };
+            encode_head(out, &head, parts.headers.iter().map(|(name, value)| (name, value)));
+        });
+        out.extend_from_slice(small.unwrap_or_default());
+    });
+    match (queued, small) {
+        (Err(error), _) => Begun::Broken(error),
+        (Ok(()), Some(_)) => Begun::Whole { keep_alive },
+        (Ok(()), None) => Begun::Head { keep_alive, framing },
+    }
 }
 
 fn asks_to_close(parts: &ResponseParts) -> bool {
@@ -64,7 +86,8 @@ fn asks_to_close(parts: &ResponseParts) -> bool {
         .any(|(name, value)| *name == CONNECTION && value.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
-fn send_body(
+/// Sends a body that is not small. A streaming one waits here for the peer to read. On a fiber.
+pub(super) fn send_body(
     shared: &Rc<Shared>,
     facts: &RequestFacts,
     framing: ResponseFraming,

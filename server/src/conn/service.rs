@@ -4,7 +4,8 @@ use super::body::ConnBody;
 use super::{BodyLeft, Flags, HttpConn, Phase, RequestFacts, finish, update};
 use crate::body::RequestBody;
 use crate::conn::defer::Deferrals;
-use crate::http1::{ChunkEvent, ChunkedDecoder, DateCache, Decoded, Framing, Head, Reject, decode};
+use crate::context::Context;
+use crate::http1::{ChunkEvent, ChunkedDecoder, DateCache, Decoded, Framing, Reject, decode};
 use crate::limits::HttpLimits;
 use crate::metrics::WorkerMetrics;
 use crate::request::{Peer, PeerResolver, Request, RequestBytes};
@@ -19,8 +20,8 @@ use sws_runtime::{
     Conn, ConnId, Data, EventHandler, Run, cancel_fiber, run_inline, turn_time, unpark, with_conn,
 };
 
-/// Heads kept for the next requests.
-const HEADS_KEPT: usize = 64;
+/// Contexts kept for the next requests.
+const CONTEXTS_KEPT: usize = 64;
 
 /// What all HTTP connections of a worker share.
 pub(crate) struct Shared {
@@ -30,7 +31,8 @@ pub(crate) struct Shared {
     pub(crate) deferrals: Deferrals,
     date: RefCell<DateCache>,
     date_due: Cell<Duration>,
-    heads: RefCell<Vec<Box<Head>>>,
+    /// Used ones: a request is decoded, handled and answered in one place on the heap, and moved only by its address.
+    contexts: RefCell<Vec<Box<Context>>>,
     peers: Rc<dyn PeerResolver>,
 }
 
@@ -43,7 +45,7 @@ impl Shared {
             deferrals: Deferrals::new(shared.clone()),
             date: RefCell::new(DateCache::new(0)),
             date_due: Cell::new(Duration::ZERO),
-            heads: RefCell::new(Vec::new()),
+            contexts: RefCell::new(Vec::new()),
             peers: Rc::new(Peers),
         })
     }
@@ -60,15 +62,21 @@ impl Shared {
         f(&self.date.borrow())
     }
 
-    pub(super) fn keep_head(&self, head: Box<Head>) {
-        let mut heads = self.heads.borrow_mut();
-        if heads.len() < HEADS_KEPT {
-            heads.push(head);
+    /// Takes a context back, for another request.
+    pub(super) fn keep_context(&self, mut ctx: Box<Context>) {
+        ctx.clear();
+        let mut contexts = self.contexts.borrow_mut();
+        if contexts.len() < CONTEXTS_KEPT {
+            contexts.push(ctx);
         }
     }
 
-    fn take_head(&self) -> Box<Head> {
-        self.heads.borrow_mut().pop().unwrap_or_default()
+    fn take_context(&self) -> Box<Context> {
+        self.contexts.borrow_mut().pop().unwrap_or_else(|| {
+            let bytes = RequestBytes::Owned(Vec::new());
+            let request = Request::new(Box::default(), bytes, RequestBody::empty(), Peer::Unknown);
+            Box::new(Context::new(request))
+        })
     }
 }
 
@@ -108,13 +116,13 @@ impl HttpService {
         let mut at = 0;
         let mut budget = limits.requests_per_turn;
         while at < data.len() {
-            let step = match conn.workspace().phase {
+            let step = match conn.update(|state| state.phase) {
                 Phase::Head if budget == 0 => {
                     conn.resume_input();
                     break;
                 }
                 Phase::Head if conn.pending_output() > limits.output_bytes_high => {
-                    change(conn, |state| state.flags.blocked = true);
+                    conn.update(|state| state.flags.blocked = true);
                     break;
                 }
                 Phase::Head => self.request(conn, data, at),
@@ -138,18 +146,20 @@ impl HttpService {
 
     /// What is left is the beginning of a head, or nothing.
     fn after_requests(&self, conn: &mut Conn<'_, HttpConn>, left: usize) {
-        let state = conn.workspace();
-        if state.phase != Phase::Head {
-            let waits_for_body = state.phase == Phase::Handling && state.flags.reading;
-            if waits_for_body && left > 0 {
+        let (phase, flags) = conn.update(|state| (state.phase, state.flags));
+        if phase != Phase::Head {
+            if phase == Phase::Handling && flags.reading && left > 0 {
                 conn.resume_input();
             }
             return;
         }
-        if state.flags.ended && !state.flags.blocked {
+        if left == 0 {
+            conn.set_deadline(Some(self.shared.limits.idle_timeout));
+        }
+        if flags.ended && !flags.blocked {
             conn.close();
-        } else if left > 0 && !state.flags.head_timed && !state.flags.blocked {
-            change(conn, |state| state.flags.head_timed = true);
+        } else if left > 0 && !flags.head_timed && !flags.blocked {
+            conn.update(|state| state.flags.head_timed = true);
             conn.set_deadline(Some(self.shared.limits.head_timeout));
         }
     }
@@ -157,25 +167,25 @@ impl HttpService {
     /// Decodes one head, and starts its handler.
     fn request(&self, conn: &mut Conn<'_, HttpConn>, data: &Data<'_>, at: usize) -> Step {
         let bytes = &data[at..];
-        let scanned = conn.workspace().scanned as usize;
+        let scanned = conn.update(|state| state.scanned) as usize;
         let limits = &self.shared.limits.head;
         if scanned > 0 && bytes.len() <= limits.head_bytes_max {
             let fresh = &bytes[scanned.min(bytes.len())..];
             if memchr::memchr(b'\n', fresh).is_none() {
-                change(conn, |state| state.scanned = bytes.len() as u32);
+                conn.update(|state| state.scanned = bytes.len() as u32);
                 return Step::Stop(0);
             }
         }
-        let mut head = self.shared.take_head();
-        match decode(bytes, limits, &mut head) {
-            Decoded::Complete => self.begin(conn, data, at, head),
+        let mut ctx = self.shared.take_context();
+        match decode(bytes, limits, ctx.request_mut().head_mut()) {
+            Decoded::Complete => self.begin(conn, data, at, ctx),
             Decoded::NeedMore => {
-                self.shared.keep_head(head);
-                change(conn, |state| state.scanned = bytes.len() as u32);
+                self.shared.keep_context(ctx);
+                conn.update(|state| state.scanned = bytes.len() as u32);
                 Step::Stop(0)
             }
             Decoded::Reject(reject) => {
-                self.shared.keep_head(head);
+                self.shared.keep_context(ctx);
                 self.reject(conn, reject);
                 Step::Close
             }
@@ -188,33 +198,31 @@ impl HttpService {
     }
 
     /// A head is complete: its body is found, and its handler run.
-    fn begin(&self, conn: &mut Conn<'_, HttpConn>, data: &Data<'_>, at: usize, head: Box<Head>) -> Step {
+    fn begin(&self, conn: &mut Conn<'_, HttpConn>, data: &Data<'_>, at: usize, mut ctx: Box<Context>) -> Step {
+        let head = ctx.request_mut().head_mut();
         let head_len = head.len();
         let rest = &data[at + head_len..];
         let (left, whole, taken) = match find_body(head.framing(), rest, self.shared.limits.body_bytes_max) {
             Ok(found) => found,
             Err(reject) => {
-                self.shared.keep_head(head);
+                self.shared.keep_context(ctx);
                 self.reject(conn, reject);
                 return Step::Close;
             }
         };
-        let mut state = conn.workspace();
-        state.sequence = state.sequence.wrapping_add(1);
-        state.phase = Phase::Handling;
-        state.body = left;
-        state.scanned = 0;
-        state.flags = Flags {
-            inline: true,
-            expects: head.expect_continue() && !matches!(left, BodyLeft::None) && rest.is_empty(),
-            ended: state.flags.ended,
-            draining: state.flags.draining,
-            ..Flags::default()
-        };
-        conn.set_workspace(state);
+        let expects = head.expect_continue() && !matches!(left, BodyLeft::None) && rest.is_empty();
+        let sequence = conn.update(|state| {
+            state.sequence = state.sequence.wrapping_add(1);
+            state.phase = Phase::Handling;
+            state.body = left;
+            state.scanned = 0;
+            let (ended, draining) = (state.flags.ended, state.flags.draining);
+            state.flags = Flags { inline: true, expects, ended, draining, ..Flags::default() };
+            state.sequence
+        });
         let facts = RequestFacts {
             id: conn.id(),
-            sequence: state.sequence,
+            sequence,
             version: head.version(),
             keep_alive: head.keep_alive(),
             is_head: *head.method() == http::Method::HEAD,
@@ -234,28 +242,29 @@ impl HttpService {
         let key = u64::from(facts.id.index) << 32 | u64::from(facts.id.generation);
         let peer = Peer::Lazy { resolver: Rc::clone(&self.shared.peers), key };
         let bytes = RequestBytes::Held(data.hold(at..at + head_len));
-        let request = Request::new(head, bytes, body, peer);
-        self.run(conn, facts, request);
+        ctx.request_mut().begin(bytes, body, peer);
+        ctx.set_body_bytes_max(self.shared.limits.body_bytes_max);
+        ctx.set_deferral(Rc::clone(&self.shared), facts);
+        self.run(conn, ctx);
         Step::Taken(head_len + taken)
     }
 
     /// Runs the handler until it returns or first waits.
-    fn run(&self, conn: &mut Conn<'_, HttpConn>, facts: RequestFacts, request: Request) {
-        let shared = Rc::clone(&self.shared);
-        match run_inline("http", move || finish::serve(&shared, facts, request)) {
-            Run::Finished => change(conn, |state| state.flags.inline = false),
+    fn run(&self, conn: &mut Conn<'_, HttpConn>, ctx: Box<Context>) {
+        match run_inline("http", move || finish::serve(ctx)) {
+            Run::Finished => {}
             Run::Suspended(fiber) => {
-                change(conn, |state| {
+                let flags = conn.update(|state| {
                     state.flags.inline = false;
                     state.fiber = Some(fiber);
+                    state.flags
                 });
-                let flags = conn.workspace().flags;
                 if !flags.reading && !flags.writing {
                     conn.set_deadline(Some(self.shared.limits.handler_timeout));
                 }
             }
             Run::Refused => {
-                change(conn, |state| state.flags.inline = false);
+                conn.update(|state| state.flags.inline = false);
                 self.reject(conn, Reject::Overloaded);
             }
         }
@@ -300,7 +309,7 @@ impl HttpService {
         let sent = conn.bytes_sent() as u32;
         let progress = conn.workspace().sent_mark != sent;
         if progress {
-            change(conn, |state| state.sent_mark = sent);
+            conn.update(|state| state.sent_mark = sent);
             conn.set_deadline(Some(self.shared.limits.write_timeout));
         }
         progress
@@ -310,7 +319,7 @@ impl HttpService {
     fn give_up(&self, conn: &mut Conn<'_, HttpConn>) {
         let state = conn.workspace();
         self.shared.deferrals.forget(conn.id());
-        change(conn, |state| {
+        conn.update(|state| {
             state.sequence = state.sequence.wrapping_add(1);
             state.fiber = None;
         });
@@ -349,7 +358,7 @@ impl EventHandler for HttpService {
             unpark(fiber);
         }
         if state.flags.blocked {
-            change(conn, |state| state.flags.blocked = false);
+            conn.update(|state| state.flags.blocked = false);
             conn.resume_input();
             if state.flags.ended && conn.pending_input() == 0 {
                 conn.close();
@@ -359,7 +368,7 @@ impl EventHandler for HttpService {
 
     /// Half-close: the answers to what was asked are still sent.
     fn on_end(&mut self, conn: &mut Conn<'_, HttpConn>) {
-        change(conn, |state| state.flags.ended = true);
+        conn.update(|state| state.flags.ended = true);
         let state = conn.workspace();
         match state.phase {
             Phase::Head if conn.pending_input() > 0 => conn.resume_input(),
@@ -385,7 +394,7 @@ impl EventHandler for HttpService {
             Phase::Head => conn.close(),
             Phase::Handling => match (state.flags.reading, state.fiber) {
                 (true, Some(fiber)) => {
-                    change(conn, |state| state.flags.timed_out = true);
+                    conn.update(|state| state.flags.timed_out = true);
                     unpark(fiber);
                 }
                 _ => self.give_up(conn),
@@ -396,7 +405,7 @@ impl EventHandler for HttpService {
     }
 
     fn on_drain(&mut self, conn: &mut Conn<'_, HttpConn>) {
-        change(conn, |state| state.flags.draining = true);
+        conn.update(|state| state.flags.draining = true);
         match conn.workspace().phase {
             Phase::Head => conn.close(),
             Phase::Handling | Phase::Deferred | Phase::Discarding | Phase::Closing => {}
@@ -410,13 +419,6 @@ impl EventHandler for HttpService {
             cancel_fiber(fiber);
         }
     }
-}
-
-/// Changes the state of the connection at hand.
-pub(super) fn change(conn: &mut Conn<'_, HttpConn>, f: impl FnOnce(&mut HttpConn)) {
-    let mut state = conn.workspace();
-    f(&mut state);
-    conn.set_workspace(state);
 }
 
 /// What is still to come of a body, the body itself if all of it is here, and how many bytes it takes.

@@ -32,6 +32,11 @@ pub struct Extensions {
 }
 
 impl Extensions {
+    /// Drops all values.
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
     /// Inserts a value and returns the one of the same type that it replaces.
     pub fn insert<T: 'static>(&mut self, value: T) -> Option<T> {
         let previous = self.remove::<T>();

@@ -82,6 +82,14 @@ impl Context {
         self.deferral = Deferral::Connection(shared, facts);
     }
 
+    /// The connection that the request came on.
+    pub(crate) fn connection(&self) -> Option<(Rc<Shared>, RequestFacts)> {
+        match &self.deferral {
+            Deferral::Connection(shared, facts) => Some((Rc::clone(shared), *facts)),
+            Deferral::None | Deferral::Mailbox(_) | Deferral::Taken => None,
+        }
+    }
+
     pub(crate) fn set_mailbox(&mut self, mailbox: Arc<Mailbox>) {
         self.deferral = Deferral::Mailbox(mailbox);
     }
@@ -114,9 +122,13 @@ impl Context {
         &mut self.request
     }
 
-    /// Gives the request back to the connection.
-    pub(crate) fn into_request(self) -> Request {
-        self.request
+    /// Makes the context ready for another request.
+    pub(crate) fn clear(&mut self) {
+        self.request.clear();
+        self.endpoint = None;
+        self.extensions.clear();
+        self.headers.clear();
+        self.deferral = Deferral::None;
     }
 
     // Making a response.
@@ -298,6 +310,11 @@ impl PendingHeaders {
 
     fn is_empty(&self) -> bool {
         self.list.is_empty() && !self.invalid
+    }
+
+    fn clear(&mut self) {
+        self.list.clear();
+        self.invalid = false;
     }
 
     fn merge(&mut self, mut response: Response) -> Response {
