@@ -22,6 +22,7 @@ pub mod net;
 mod ops;
 mod outbound_op;
 mod runtime;
+pub mod signal;
 mod slab;
 mod spawn;
 mod stats;

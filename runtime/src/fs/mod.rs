@@ -5,7 +5,7 @@
 //! # Unsafe
 //!
 //! Paths, open flags, metadata and buffers that operations name belong to the calling function or its caller, which the
-//! operation outlives in no case: [`run_io`] returns after the completion.
+//! operation outlives in no case: `run_io` returns after the completion.
 
 mod dir;
 mod metadata;

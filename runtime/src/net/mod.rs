@@ -10,7 +10,7 @@
 //! # Unsafe
 //!
 //! Buffers, addresses and message headers that operations name belong to the calling function or its caller, which the
-//! operation outlives in no case: [`run_io`] returns after the completion.
+//! operation outlives in no case: `run_io` returns after the completion.
 
 mod tcp;
 mod udp;
