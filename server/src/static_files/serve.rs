@@ -21,7 +21,7 @@ use crate::router::Router;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue, LAST_MODIFIED,
-    LOCATION,
+    LOCATION, RETRY_AFTER,
 };
 use http::{Method, StatusCode};
 use std::borrow::Cow;
@@ -135,8 +135,9 @@ impl ServeDir {
             Method::OPTIONS => return Response::new(StatusCode::NO_CONTENT).with_header(ALLOW, ALLOWED),
             _ => return Response::reason(StatusCode::METHOD_NOT_ALLOWED).with_header(ALLOW, ALLOWED),
         }
-        let answer = self.find(request, served_path(ctx.route(), request.path()));
-        answer.or_else(|refusal| self.refuse(refusal, request)).unwrap_or_else(unavailable)
+        let Some(path) = served_path(ctx.route(), request.path()) else { return redirect_to_folder(request) };
+        let answer = self.find(request, path);
+        answer.or_else(|refusal| self.refuse(refusal, request)).unwrap_or_else(failed)
     }
 
     fn find(&self, request: &Request, raw_path: &str) -> Result<Response, Refusal> {
@@ -177,10 +178,11 @@ impl ServeDir {
     /// A file, or as much of it as the client has not and wants.
     fn file(&self, request: &Request, name: &str, file: File, metadata: &Metadata) -> io::Result<Response> {
         let len = metadata.len();
-        let validators = validators(metadata, SystemTime::now());
+        let validators = validators(len, metadata.modified(), SystemTime::now());
+        let (if_match, if_none_match) = (joined(request, "if-match"), joined(request, "if-none-match"));
         let conditions = Conditions {
-            if_match: joined(request, "if-match").as_deref(),
-            if_none_match: joined(request, "if-none-match").as_deref(),
+            if_match: if_match.as_deref(),
+            if_none_match: if_none_match.as_deref(),
             if_modified_since: request.header_bytes("if-modified-since"),
             if_unmodified_since: request.header_bytes("if-unmodified-since"),
         };
@@ -303,10 +305,11 @@ impl From<io::Error> for Refusal {
 
 /// Whether an error of opening says that there is nothing to be served by that name.
 fn is_absent(error: &io::Error) -> bool {
-    /// No such device or address: a socket, or a device without its driver.
+    // A socket, a device without its driver, and links that go round in circles have no kind.
     const ENXIO: i32 = 6;
     const ENODEV: i32 = 19;
-    matches!(error.raw_os_error(), Some(ENXIO | ENODEV | 40))
+    const ELOOP: i32 = 40;
+    matches!(error.raw_os_error(), Some(ENXIO | ENODEV | ELOOP))
         || matches!(
             error.kind(),
             ErrorKind::NotFound
@@ -317,28 +320,31 @@ fn is_absent(error: &io::Error) -> bool {
         )
 }
 
-/// The disk or the system failed: the client may try again.
-fn unavailable(error: io::Error) -> Response {
-    let status = match error.kind() {
-        ErrorKind::InvalidInput => StatusCode::BAD_REQUEST,
-        _ => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    Response::reason(status)
+/// What is over soon is a 503: no descriptor or memory left, a cancellation, a file that became shorter while it was read.
+/// Otherwise the disk failed.
+fn failed(error: io::Error) -> Response {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    let is_passing = matches!(error.raw_os_error(), None | Some(ENFILE | EMFILE))
+        || matches!(error.kind(), ErrorKind::OutOfMemory | ErrorKind::WouldBlock);
+    match is_passing {
+        true => Response::reason(StatusCode::SERVICE_UNAVAILABLE).with_header(RETRY_AFTER, "1"),
+        false => Response::internal_error(),
+    }
 }
 
-/// What of a path is looked up: on a route that takes the rest, that rest with the slash before it, so that an empty name
-/// at its beginning is seen; on another route nothing but the slash at the end.
-fn served_path<'a>(pattern: Option<&str>, path: &'a str) -> &'a str {
-    let Some(pattern) = pattern else { return path };
-    match pattern.find("{*") {
+/// What of a path is looked up: without a route all of it; on a route that takes the rest, that rest with the slash before it,
+/// so that an empty name at its beginning is seen; on another route the folder, which `None` says to redirect to.
+fn served_path<'a>(pattern: Option<&str>, path: &'a str) -> Option<&'a str> {
+    let Some((before, last)) = pattern.and_then(|pattern| pattern.rsplit_once('/')) else {
+        return Some(path);
+    };
+    if last.starts_with("{*") {
         // Each segment of a pattern matches one of the path, so the slashes before the rest are as many in both.
-        Some(rest) => {
-            let slashes = pattern[..rest].bytes().filter(|&byte| byte == b'/').count();
-            let mut starts = path.match_indices('/').map(|(at, _)| at);
-            starts.nth(slashes.saturating_sub(1)).map_or("", |at| &path[at..])
-        }
-        None if path.ends_with('/') => "/",
-        None => "",
+        let slashes = before.bytes().filter(|&byte| byte == b'/').count();
+        path.match_indices('/').nth(slashes).map(|(at, _)| &path[at..])
+    } else {
+        path.ends_with('/').then_some("/")
     }
 }
 
@@ -349,14 +355,13 @@ fn redirect_to_folder(request: &Request) -> Response {
 }
 
 /// What tells this state of a file from others. A time in the future is none (RFC 9110, 8.8.2.1).
-fn validators(metadata: &Metadata, now: SystemTime) -> Validators {
-    let modified = metadata.modified();
+fn validators(len: u64, modified: SystemTime, now: SystemTime) -> Validators {
     let (seconds, nanoseconds) = match modified.duration_since(UNIX_EPOCH) {
         Ok(since) => (since.as_secs() as i64, since.subsec_nanos()),
         Err(before) => (-(before.duration().as_secs() as i64), before.duration().subsec_nanos()),
     };
     let modified_unix_seconds = u64::try_from(seconds).ok().filter(|_| modified <= now);
-    Validators { etag: ETag::new(metadata.len(), seconds, nanoseconds), modified_unix_seconds }
+    Validators { etag: ETag::new(len, seconds, nanoseconds), modified_unix_seconds }
 }
 
 /// All values of a field that is a list, as one list.
