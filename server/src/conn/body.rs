@@ -119,23 +119,24 @@ fn take(body: &mut BodyLeft, input: &[u8], buf: &mut [u8]) -> (usize, Step) {
             (count, Step::Bytes(count))
         }
         BodyLeft::Chunked(decoder) => {
-            // No more input than fits in `buf` is looked at, so that every piece can be copied whole.
-            match decoder.next(&input[..input.len().min(buf.len())]) {
-                ChunkEvent::Data { consumed, data } => {
-                    let count = data.len();
-                    buf[..count].copy_from_slice(&input[data]);
-                    (consumed, Step::Bytes(count))
+            let mut at = 0;
+            loop {
+                // No more input than fits in `buf` is looked at, so that every piece can be copied whole.
+                let window = &input[at..][..buf.len().min(input.len() - at)];
+                match decoder.next(window) {
+                    ChunkEvent::Data { consumed, data } => {
+                        let count = data.len();
+                        buf[..count].copy_from_slice(&window[data]);
+                        return (at + consumed, Step::Bytes(count));
+                    }
+                    ChunkEvent::NeedMore { consumed: 0 } => return (at, Step::More),
+                    ChunkEvent::NeedMore { consumed } => at += consumed,
+                    ChunkEvent::End { consumed } => {
+                        *body = BodyLeft::None;
+                        return (at + consumed, Step::End);
+                    }
+                    ChunkEvent::Reject(_) => return (at, Step::Malformed),
                 }
-                ChunkEvent::NeedMore { consumed } if consumed > 0 => {
-                    let (more, step) = take(body, &input[consumed..], buf);
-                    (consumed + more, step)
-                }
-                ChunkEvent::NeedMore { .. } => (0, Step::More),
-                ChunkEvent::End { consumed } => {
-                    *body = BodyLeft::None;
-                    (consumed, Step::End)
-                }
-                ChunkEvent::Reject(_) => (0, Step::Malformed),
             }
         }
     }
