@@ -22,6 +22,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use sws_rings::{OutboundRing, Ring};
+use sws_stackpool::LargePool;
 
 /// What other threads hand over.
 pub(crate) enum Message {
@@ -48,6 +49,7 @@ pub(crate) struct Core {
     pub(crate) ring: RefCell<Ring>,
     pub(crate) outbound: RefCell<Option<OutboundRing>>,
     pub(crate) conns: Conns,
+    pub(crate) large: RefCell<LargePool>,
     pub(crate) ops: Ops,
     pub(crate) watches: Watches,
     pub(crate) fibers: Fibers,

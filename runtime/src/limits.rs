@@ -13,8 +13,10 @@ pub struct Limits {
     pub stack_bytes: usize,
     /// Bytes that a connection may have received and not consumed; over that, receiving pauses.
     pub input_bytes_max: usize,
-    /// Bytes that may wait to be sent on one connection; over that, a send is refused.
+    /// Bytes that may wait to be sent on one connection.
     pub output_bytes_max: usize,
+    /// What happens to a send over that.
+    pub output_overflow: Overflow,
     /// Bytes of all pooled buffers together.
     pub buffer_bytes_max: usize,
     /// Bytes of pooled buffers that are kept when nobody uses them.
@@ -46,6 +48,7 @@ impl Default for Limits {
             stack_bytes: 64 * 1024,
             input_bytes_max: 64 * 1024,
             output_bytes_max: 1024 * 1024,
+            output_overflow: Overflow::Refuse,
             buffer_bytes_max: 256 * 1024 * 1024,
             buffer_bytes_cached_max: 16 * 1024 * 1024,
             large_blocks_max: 256,
@@ -58,6 +61,16 @@ impl Default for Limits {
             drain_timeout: Duration::from_secs(10),
         }
     }
+}
+
+/// What happens to a connection whose output is over its bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// The send is refused with [`SendError::Full`](crate::SendError::Full), and the connection stays as it is.
+    #[default]
+    Refuse,
+    /// The send is refused, and the connection is closed at once: its peer has missed something.
+    Close,
 }
 
 /// Pieces of output that one vectored send takes.

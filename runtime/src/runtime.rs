@@ -20,6 +20,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use sws_rings::{Ring, RingConfig, SetupError};
+use sws_stackpool::LargePool;
 use sws_stackpool::limits::{DESCRIPTORS_RESERVED, default_slots_max};
 
 /// How a worker is made.
@@ -172,6 +173,7 @@ impl Runtime {
             ring: RefCell::new(ring),
             outbound: RefCell::new(None),
             conns: Conns::new(&limits, slots),
+            large: RefCell::new(LargePool::new(limits.large_blocks_max)),
             ops: Ops::new(),
             watches: Watches::new(),
             fibers: Fibers::new(&limits),
@@ -312,6 +314,9 @@ pub(crate) fn stats_of(core: &Core) -> Stats {
         buffer_bytes: buffers.in_use_bytes,
         buffer_bytes_high_water: buffers.high_water_bytes,
         buffers_refused: buffers.refused,
+        large_blocks: core.large.borrow().stats().in_use_blocks,
+        large_blocks_high_water: core.large.borrow().stats().high_water_blocks,
+        large_blocks_refused: core.large.borrow().stats().refused,
     }
 }
 

@@ -84,6 +84,23 @@ pub fn current_handle() -> crate::Handle {
     core::with(|core| crate::Handle::of(core))
 }
 
+/// A block of 1 MB from the worker's pool, for a large body. `None` when all are in use. It may go to another thread; dropped
+/// anywhere it counts itself out, and [`release_large`] keeps its memory for the next.
+///
+/// # Panics
+/// Off a worker's thread.
+pub fn acquire_large() -> Option<sws_stackpool::LargeBlock> {
+    core::with(|core| core.large.borrow_mut().acquire())
+}
+
+/// Gives a block back to the worker's pool.
+///
+/// # Panics
+/// Off a worker's thread.
+pub fn release_large(block: sws_stackpool::LargeBlock) {
+    core::with(|core| core.large.borrow_mut().release(block));
+}
+
 /// Cancels a fiber: its current wait, and every later one, fails.
 ///
 /// # Panics

@@ -65,4 +65,10 @@ pub struct Stats {
     pub buffer_bytes_high_water: usize,
     /// Pooled buffers refused at the bound.
     pub buffers_refused: u64,
+    /// Blocks of 1 MB in use.
+    pub large_blocks: usize,
+    /// The most there were.
+    pub large_blocks_high_water: usize,
+    /// Blocks refused at the bound.
+    pub large_blocks_refused: u64,
 }

@@ -203,6 +203,7 @@ fn expire(core: &Core) {
         core.loop_ops.next_trim.set(now + Duration::from_secs(1));
         core.fibers.trim();
         core.conns.buffers.borrow_mut().trim();
+        core.large.borrow_mut().trim();
     }
 }
 

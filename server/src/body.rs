@@ -11,13 +11,14 @@ use std::io::{self, Read, Write};
 
 use bytes::{Buf, Bytes};
 use http::StatusCode;
+use sws_runtime::{LargeBlock, acquire_large, release_large};
 
 /// The most bytes that [`Context::body_bytes`](crate::Context::body_bytes) and the extractors built on it hold in
 /// memory, unless [`Context::set_body_bytes_max`](crate::Context::set_body_bytes_max) says otherwise: 2 MiB.
 pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// Memory reserved at once for a body whose length the peer declared; the rest grows as bytes arrive.
-const RESERVE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a body up to which it is read into memory of its own; beyond, into blocks of the worker's pool.
+const SMALL_BYTES_MAX: u64 = 64 * 1024;
 
 /// Bytes moved per step from a file to a writer.
 const COPY_BYTES: usize = 16 * 1024;
@@ -114,16 +115,62 @@ impl RequestBody {
         }
     }
 
+    /// Reads to the end: into a small buffer, and beyond that into blocks of the worker's pool, whose number is bounded.
     fn read_stream(&mut self, bytes_max: usize) -> Result<Bytes, BodyError> {
-        let hint = self.remaining().map_or(0, |left| usize::try_from(left).unwrap_or(usize::MAX));
-        let mut whole = Vec::with_capacity(hint.min(bytes_max).min(RESERVE_BYTES_MAX));
-        let bound = (bytes_max as u64).saturating_add(1);
-        self.take(bound).read_to_end(&mut whole)?;
-        if whole.len() > bytes_max {
+        let mut small = Vec::new();
+        self.take(SMALL_BYTES_MAX).read_to_end(&mut small)?;
+        if small.len() > bytes_max {
             return Err(BodyError::TooLarge { bytes_max });
         }
+        if (small.len() as u64) < SMALL_BYTES_MAX {
+            self.kind = Kind::Empty;
+            return Ok(Bytes::from(small));
+        }
+        let mut blocks = vec![acquire_large().ok_or(BodyError::NoMemory)?];
+        let mut len = small.len();
+        blocks[0].extend_from_slice(&small);
+        loop {
+            let mut block = match blocks.last_mut() {
+                Some(block) if block.len() < block.capacity() => blocks.pop().ok_or(BodyError::NoMemory)?,
+                _ => acquire_large().ok_or(BodyError::NoMemory)?,
+            };
+            let room = (block.capacity() - block.len()) as u64;
+            let count = self.take(room).read_to_end(&mut block)?;
+            len += count;
+            blocks.push(block);
+            if len > bytes_max {
+                return Err(BodyError::TooLarge { bytes_max });
+            }
+            if (count as u64) < room {
+                break;
+            }
+        }
         self.kind = Kind::Empty;
-        Ok(Bytes::from(whole))
+        Ok(join(blocks, len))
+    }
+}
+
+/// One piece of memory out of blocks: the block itself if there is one.
+fn join(mut blocks: Vec<LargeBlock>, len: usize) -> Bytes {
+    if blocks.len() == 1
+        && let Some(block) = blocks.pop()
+    {
+        return Bytes::from_owner(Whole(block));
+    }
+    let mut whole = Vec::with_capacity(len);
+    for block in blocks {
+        whole.extend_from_slice(&block);
+        release_large(block);
+    }
+    Bytes::from(whole)
+}
+
+/// A body in a block of its own.
+struct Whole(LargeBlock);
+
+impl AsRef<[u8]> for Whole {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -182,6 +229,8 @@ pub enum BodyError {
     TimedOut,
     /// The peer is gone or the server drains; no answer will be read: 503.
     Cancelled,
+    /// The worker's blocks for large bodies are all in use: 503 with Retry-After.
+    NoMemory,
     /// The connection failed otherwise: 500.
     Failed(io::ErrorKind),
 }
@@ -193,7 +242,7 @@ impl BodyError {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
-            Self::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Cancelled | Self::NoMemory => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -204,6 +253,7 @@ impl BodyError {
             Self::Malformed => io::ErrorKind::InvalidData,
             Self::TimedOut => io::ErrorKind::TimedOut,
             Self::Cancelled => io::ErrorKind::ConnectionAborted,
+            Self::NoMemory => io::ErrorKind::OutOfMemory,
             Self::Failed(kind) => kind,
         }
     }
@@ -216,6 +266,7 @@ impl fmt::Display for BodyError {
             Self::Malformed => f.write_str("the request body is malformed or ends early"),
             Self::TimedOut => f.write_str("the request body did not arrive in time"),
             Self::Cancelled => f.write_str("the request was cancelled"),
+            Self::NoMemory => f.write_str("no room for the request body now"),
             Self::Failed(kind) => write!(f, "the request body could not be read: {kind}"),
         }
     }

@@ -11,6 +11,7 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
+use sws_runtime::signal::Signals;
 use sws_runtime::{Config, Handle, Runtime, RuntimeError, add_tick_hook, listen_tcp, turn_elapsed};
 
 /// Connections that the kernel holds until they are accepted.
@@ -40,6 +41,8 @@ pub enum ServeError {
     Runtime(RuntimeError),
     /// A thread could not be started.
     Thread(io::Error),
+    /// Signals could not be taken over.
+    Signals(io::Error),
 }
 
 impl fmt::Display for ServeError {
@@ -55,6 +58,7 @@ impl fmt::Display for ServeError {
             ServeError::Route(error) => write!(f, "the routes do not fit together: {error}"),
             ServeError::Runtime(error) => error.fmt(f),
             ServeError::Thread(error) => write!(f, "no thread for a worker: {error}"),
+            ServeError::Signals(error) => write!(f, "no signals through a descriptor: {error}"),
         }
     }
 }
@@ -65,7 +69,7 @@ impl std::error::Error for ServeError {
             ServeError::Address { source, .. } | ServeError::Bind { source, .. } => Some(source),
             ServeError::Route(error) => Some(error),
             ServeError::Runtime(error) => Some(error),
-            ServeError::Thread(error) => Some(error),
+            ServeError::Thread(error) | ServeError::Signals(error) => Some(error),
         }
     }
 }
@@ -209,7 +213,7 @@ impl Server {
     /// # Errors
     /// What keeps a worker from starting: [`ServeError`].
     pub fn serve(self, router: impl Fn() -> Router + Send + Sync + 'static) -> Result<(), ServeError> {
-        //SIG1
+        let mut signals = Signals::block().map_err(ServeError::Signals)?;
         let mut listeners = self.listeners.into_iter().enumerate();
         let plan = Plan::new(Arc::new(router), self.limits, self.config, listeners.len());
         let Some((first, listener)) = listeners.next() else { return Ok(()) };
@@ -224,7 +228,10 @@ impl Server {
             others.threads.push(thread);
         }
         plan.roster.complete(&handles);
-        //SIG2
+        for handle in &others.handles {
+            signals = signals.also(handle.clone());
+        }
+        runtime.handle_signals(signals);
         runtime.run();
         others.shutdown();
         Ok(())

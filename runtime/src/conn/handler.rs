@@ -201,7 +201,8 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     /// Queues bytes to be sent, copied.
     ///
     /// # Errors
-    /// [`SendError::Full`] when more than [`Limits::output_bytes_max`](crate::Limits::output_bytes_max) would wait, and
+    /// [`SendError::Full`] when more than [`Limits::output_bytes_max`](crate::Limits::output_bytes_max) would wait
+    /// (unless nothing waits yet), and
     /// [`SendError::Closed`] when the connection is closing. Nothing is queued then.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
         self.core.conns.send(self.core, self.id, bytes)
@@ -221,7 +222,7 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     /// # Errors
     /// [`SendError::Closed`] when the connection is closing, [`SendError::NoBuffer`] when all pooled buffers are in use.
     pub fn push_bytes(&mut self, bytes: bytes::Bytes) -> Result<(), SendError> {
-        self.core.conns.push_bytes(self.core, self.id, bytes)
+        self.core.conns.push_bytes(self.id, bytes)
     }
 
     /// Lets `f` write output of about `len` bytes in place. Beyond the bound of [`send`](Conn::send) nothing is refused:
@@ -231,7 +232,7 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     /// [`SendError::Closed`] when the connection is closing, [`SendError::NoBuffer`] when all pooled buffers are in use.
     #[inline]
     pub fn write_with<R>(&mut self, len: usize, f: impl FnOnce(&mut Vec<u8>) -> R) -> Result<R, SendError> {
-        self.core.conns.write_with(self.core, self.id, len, f)
+        self.core.conns.write_with(self.id, len, f)
     }
 
     /// Bytes that wait to be sent.
@@ -339,7 +340,8 @@ pub fn with_conn<W: Copy + Default + 'static, R>(
     crate::core::with(|core| {
         let service = {
             let slots = core.conns.slots.borrow();
-            let open = |slot: &&super::Slot| slot.state() == SlotState::Live && slot.flags & flag::DOOMED == 0;
+            let open =
+                |slot: &&super::Slot| slot.state() == SlotState::Live && slot.flags & flag::DOOMED == 0;
             slots.get(id).filter(open)?.listener
         };
         let known = core.conns.services.borrow().get(usize::from(service))?.workspace;

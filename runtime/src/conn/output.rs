@@ -8,7 +8,7 @@
 
 use super::{ConnId, Conns, descriptor, flag};
 use crate::core::Core;
-use crate::limits::{COPY_MAX, PIECES_PER_SEND};
+use crate::limits::{COPY_MAX, Overflow, PIECES_PER_SEND};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::fmt;
@@ -148,28 +148,37 @@ impl Conns {
     }
 
     pub(super) fn send(&self, core: &Core, id: ConnId, bytes: &[u8]) -> Result<(), SendError> {
-        if self.pending_output(id) + bytes.len() > core.limits.output_bytes_max {
-            return if self.is_open(id) { Err(SendError::Full) } else { Err(SendError::Closed) };
-        }
+        self.check_room(core, id, bytes.len())?;
         if bytes.len() > COPY_MAX {
             return self.send_bytes(core, id, Bytes::copy_from_slice(bytes));
         }
-        self.write_with(core, id, bytes.len(), |out| out.extend_from_slice(bytes))
+        self.write_with(id, bytes.len(), |out| out.extend_from_slice(bytes))
     }
 
     pub(super) fn send_bytes(&self, core: &Core, id: ConnId, bytes: Bytes) -> Result<(), SendError> {
-        if bytes.len() <= COPY_MAX {
-            return self.send(core, id, &bytes);
-        }
-        if self.pending_output(id) + bytes.len() > core.limits.output_bytes_max.max(bytes.len()) {
-            return if self.is_open(id) { Err(SendError::Full) } else { Err(SendError::Closed) };
-        }
-        self.push_bytes(core, id, bytes)
+        self.check_room(core, id, bytes.len())?;
+        self.push_bytes(id, bytes)
     }
 
-    pub(super) fn push_bytes(&self, core: &Core, id: ConnId, bytes: Bytes) -> Result<(), SendError> {
+    /// Refuses what would be over the bound. One message that is larger than it alone goes out when nothing waits.
+    fn check_room(&self, core: &Core, id: ConnId, len: usize) -> Result<(), SendError> {
+        let pending = self.pending_output(id);
+        if pending == 0 || pending + len <= core.limits.output_bytes_max {
+            return Ok(());
+        }
+        if !self.is_open(id) {
+            return Err(SendError::Closed);
+        }
+        match core.limits.output_overflow {
+            Overflow::Refuse => {}
+            Overflow::Close => self.doom(id),
+        }
+        Err(SendError::Full)
+    }
+
+    pub(super) fn push_bytes(&self, id: ConnId, bytes: Bytes) -> Result<(), SendError> {
         if bytes.len() <= COPY_MAX {
-            return self.write_with(core, id, bytes.len(), |out| out.extend_from_slice(&bytes));
+            return self.write_with(id, bytes.len(), |out| out.extend_from_slice(&bytes));
         }
         let handle = self.output_of(id).ok_or(SendError::Closed)?;
         let mut outputs = self.outputs.borrow_mut();
@@ -182,12 +191,10 @@ impl Conns {
     #[inline]
     pub(super) fn write_with<R>(
         &self,
-        core: &Core,
         id: ConnId,
         len: usize,
         f: impl FnOnce(&mut Vec<u8>) -> R,
     ) -> Result<R, SendError> {
-        let _ = core;
         let handle = self.output_of(id).ok_or(SendError::Closed)?;
         let mut outputs = self.outputs.borrow_mut();
         let output = &mut outputs.values[handle as usize];

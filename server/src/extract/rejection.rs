@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt;
 
 use http::StatusCode;
+use http::header::RETRY_AFTER;
 
 use crate::body::BodyError;
 use crate::into_response::IntoResponse;
@@ -114,6 +115,10 @@ impl IntoResponse for Rejection {
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             return Response::reason(status);
         }
-        Response::text(self.to_string()).with_status(status)
+        let response = Response::text(self.to_string()).with_status(status);
+        match self {
+            Self::Body(BodyError::NoMemory) => response.with_header(RETRY_AFTER, "1"),
+            _ => response,
+        }
     }
 }
