@@ -72,7 +72,11 @@ impl ConnBody {
 
     /// Waits for more of the body. The first wait of a peer that asked for it says that it may go on (RFC 9110, 10.1.1).
     fn wait(&self) -> io::Result<()> {
-        let ended = with_conn::<HttpConn, bool>(self.id, |conn| conn.is_ended() && conn.pending_input() == 0);
+        // Inside `on_data` what came with the head is not in the slot's input yet, so the end may stand behind it.
+        let ended = with_conn::<HttpConn, bool>(self.id, |conn| {
+            let inline = conn.update(|state| state.flags.inline);
+            !inline && conn.is_ended() && conn.pending_input() == 0
+        });
         match ended {
             Some(false) => {}
             Some(true) => return Err(BodyError::Malformed.into()),

@@ -115,10 +115,12 @@ impl HttpService {
         let limits = &self.shared.limits;
         let mut at = 0;
         let mut budget = limits.requests_per_turn;
+        let mut more = false;
         while at < data.len() {
             let step = match conn.update(|state| state.phase) {
                 Phase::Head if budget == 0 => {
                     conn.resume_input();
+                    more = true;
                     break;
                 }
                 Phase::Head if conn.pending_output() > limits.output_bytes_high => {
@@ -140,21 +142,27 @@ impl HttpService {
             }
             budget = budget.saturating_sub(1);
         }
-        self.after_requests(conn, data.len() - at);
+        self.after_requests(conn, data.len() - at, more);
         at
     }
 
-    /// What is left is the beginning of a head, or nothing.
-    fn after_requests(&self, conn: &mut Conn<'_, HttpConn>, left: usize) {
-        let (phase, flags) = conn.update(|state| (state.phase, state.flags));
+    /// What is left is the beginning of a head, or nothing; or it is the next turn's, if there is `more`.
+    fn after_requests(&self, conn: &mut Conn<'_, HttpConn>, left: usize, more: bool) {
+        let (phase, flags, fiber) = conn.update(|state| (state.phase, state.flags, state.fiber));
         if phase != Phase::Head {
-            if phase == Phase::Handling && flags.reading && left > 0 {
-                conn.resume_input();
+            match (phase == Phase::Handling && flags.reading, left, fiber) {
+                (true, 1.., _) => conn.resume_input(),
+                // The end came before the handler began to wait for more.
+                (true, 0, Some(fiber)) if flags.ended => unpark(fiber),
+                _ => {}
             }
             return;
         }
-        if left == 0 {
+        if left == 0 || more {
             conn.set_deadline(Some(self.shared.limits.idle_timeout));
+        }
+        if more {
+            return;
         }
         if flags.ended && !flags.blocked {
             conn.close();
