@@ -5,7 +5,15 @@
 #![forbid(unsafe_code)]
 
 use serde::Serialize;
+use std::hint::black_box;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+use sws::http::StatusCode;
+use sws::runtime::submit;
 use sws::{Bytes, Json, Path, Router, ServeError, Server};
+
+/// CPU time of one heavy request.
+const HEAVY: Duration = Duration::from_millis(2);
 
 #[derive(Serialize)]
 struct Message {
@@ -20,6 +28,31 @@ fn echo(body: Bytes) -> Bytes {
     body
 }
 
+/// Work that no compiler shortens.
+fn mix(rounds: u64) -> u64 {
+    (0..rounds).fold(0, |sum: u64, round| (sum ^ black_box(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+/// The rounds that take so much CPU time here, by the fastest of several trials.
+static HEAVY_ROUNDS: LazyLock<u64> = LazyLock::new(|| {
+    const TRIAL_ROUNDS: u64 = 200_000;
+    let trial = |_| {
+        let start = Instant::now();
+        black_box(mix(TRIAL_ROUNDS));
+        start.elapsed()
+    };
+    let fastest = (0..20).map(trial).min().unwrap_or(HEAVY);
+    (TRIAL_ROUNDS as f64 * HEAVY.as_secs_f64() / fastest.as_secs_f64()) as u64
+});
+
+fn heavy_inline() -> String {
+    mix(*HEAVY_ROUNDS).to_string()
+}
+
+fn heavy_submit() -> Result<String, StatusCode> {
+    submit(heavy_inline).join().map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+}
+
 fn router() -> Router {
     Router::new()
         .get("/plaintext", || "Hello, World!")
@@ -27,11 +60,13 @@ fn router() -> Router {
         .get("/user/{id}", user)
         .post("/echo", echo)
         .any("/any/{*rest}", echo)
+        .get("/heavy/inline", heavy_inline)
+        .get("/heavy/submit", heavy_submit)
 }
 
 fn main() -> Result<(), ServeError> {
-    let addr = std::env::args().skip_while(|arg| arg != "--listen").nth(1);
-    let server = Server::bind(addr.unwrap_or("127.0.0.1:8080".into()))?;
+    LazyLock::force(&HEAVY_ROUNDS);
+    let server = Server::bind(examples::listen_addr())?;
     println!("listening on http://{}", server.addr());
     server.serve(router)
 }
