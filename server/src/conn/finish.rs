@@ -1,11 +1,12 @@
 //! From a handler's call to the end of its request.
 
 use super::respond::Begun;
-use super::service::{Shared, set_phase};
+use super::service::Shared;
 use super::{BodyLeft, HttpConn, Phase, RequestFacts, respond, update};
 use crate::context::Context;
 use crate::http1::Reject;
 use crate::response::Response;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use sws_runtime::{Conn, turn_time, with_conn};
@@ -19,6 +20,8 @@ pub(super) fn serve(mut ctx: Box<Context>) {
         Ok(response) => Some(response),
         Err(_) => {
             shared.metrics.count_panic();
+            // Whoever the answer was deferred to comes too late.
+            shared.deferrals.forget(facts.id);
             Some(Response::internal_error())
         }
     };
@@ -64,7 +67,11 @@ pub(super) fn answer(shared: &Rc<Shared>, facts: &RequestFacts, response: Respon
         Some(Begun::Whole { .. }) => Ok(()),
         Some(Begun::Broken(error)) => Err(error.into()),
         Some(Begun::Head { keep_alive, framing }) => {
-            let sent = respond::send_body(shared, facts, framing, parts.body);
+            let body = AssertUnwindSafe(|| respond::send_body(shared, facts, framing, parts.body));
+            let sent = catch_unwind(body).unwrap_or_else(|_| {
+                shared.metrics.count_panic();
+                Err(io::Error::other("the body's writer panicked"))
+            });
             sent.map(|()| {
                 with_conn::<HttpConn, _>(facts.id, |conn| finish(shared, conn, facts, keep_alive));
             })
@@ -91,7 +98,9 @@ fn finish(shared: &Shared, conn: &mut Conn<'_, HttpConn>, facts: &RequestFacts, 
         state.flags.head_timed = false;
         state.flags.inline = false;
         state.sent_mark = sent;
-        state.phase = match (keep_alive, state.body) {
+        state.flags.answering = false;
+        // The worker may have begun to drain since the head was sent.
+        state.phase = match (keep_alive && !state.flags.draining, state.body) {
             (false, _) => Phase::Closing,
             (true, BodyLeft::None | BodyLeft::Length(0)) => Phase::Head,
             (true, BodyLeft::Length(_) | BodyLeft::Chunked(_)) => Phase::Discarding,
@@ -101,14 +110,16 @@ fn finish(shared: &Shared, conn: &mut Conn<'_, HttpConn>, facts: &RequestFacts, 
     let Some((phase, inline, ended)) = done else { return };
     match phase {
         Phase::Closing => {
-            close(conn);
             conn.set_deadline(Some(shared.limits.write_timeout));
+            close(conn);
             return;
         }
         Phase::Discarding => conn.set_deadline(Some(shared.limits.body_timeout)),
         // Inside `on_data` the deadline is set once, behind the last of its requests.
         Phase::Head if inline => {}
-        Phase::Head | Phase::Handling | Phase::Deferred => conn.set_deadline(Some(shared.limits.idle_timeout)),
+        Phase::Head | Phase::Handling | Phase::Deferred => {
+            conn.set_deadline(Some(shared.limits.idle_timeout))
+        }
     }
     if !inline {
         if conn.pending_input() > 0 {
@@ -136,8 +147,8 @@ pub(super) fn reject(shared: &Shared, conn: &mut Conn<'_, HttpConn>, reject: Rej
     let queued = conn.write_with(512, |out| shared.with_date(|date| reject.encode(out, date)));
     match queued {
         Ok(()) => {
-            close(conn);
             conn.set_deadline(Some(shared.limits.write_timeout));
+            close(conn);
         }
         Err(_) => conn.abort(),
     }
@@ -149,7 +160,11 @@ pub(super) fn close(conn: &mut Conn<'_, HttpConn>) {
     conn.close_lingering();
 }
 
-/// Gives a connection whose answer was deferred back to the request that it waits for.
-pub(super) fn resume_deferred(facts: &RequestFacts) -> bool {
-    set_phase(facts.id, facts.sequence, Phase::Handling)
+/// Gives a connection whose answer was deferred back to the request that it waits for; not one that was answered already.
+pub(super) fn resume_deferred(facts: &RequestFacts) {
+    update(facts.id, |state| {
+        if state.sequence == facts.sequence && state.phase == Phase::Deferred {
+            state.phase = Phase::Handling;
+        }
+    });
 }

@@ -96,6 +96,8 @@ pub(crate) struct Flags {
     pub(crate) head_timed: bool,
     /// Requests wait until output is sent.
     pub(crate) blocked: bool,
+    /// The head of the answer is queued, its body is being sent: there is no other answer any more.
+    pub(crate) answering: bool,
 }
 
 /// What is to be known of a request when it is answered.

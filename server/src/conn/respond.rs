@@ -38,17 +38,17 @@ pub(super) fn begin(
     parts: &mut ResponseParts,
 ) -> Begun {
     let (waits, reusable) = conn.update(|state| {
-        let waits = state.sequence == facts.sequence && matches!(state.phase, Phase::Handling | Phase::Deferred);
+        let waits = state.sequence == facts.sequence
+            && matches!(state.phase, Phase::Handling | Phase::Deferred)
+            && !state.flags.answering;
         (waits, !state.flags.draining && finish::can_discard(shared, state))
     });
     if !waits {
         return Begun::NotWaitedFor;
     }
     let framing = ResponseFraming::choose(facts.version, parts.status, parts.body.len());
-    let keep_alive = facts.keep_alive
-        && reusable
-        && framing != ResponseFraming::CloseDelimited
-        && !asks_to_close(parts);
+    let keep_alive =
+        facts.keep_alive && reusable && framing != ResponseFraming::CloseDelimited && !asks_to_close(parts);
     let has_body = !facts.is_head && framing != ResponseFraming::None;
     let small = match (&parts.body, has_body) {
         (_, false) | (Body::Empty, true) => Some(&[][..]),
@@ -75,7 +75,10 @@ pub(super) fn begin(
     match (queued, small) {
         (Err(error), _) => Begun::Broken(error),
         (Ok(()), Some(_)) => Begun::Whole { keep_alive },
-        (Ok(()), None) => Begun::Head { keep_alive, framing },
+        (Ok(()), None) => {
+            conn.update(|state| state.flags.answering = true);
+            Begun::Head { keep_alive, framing }
+        }
     }
 }
 

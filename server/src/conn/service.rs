@@ -1,7 +1,7 @@
 //! The callbacks of an HTTP connection: what the loop tells it, and what it makes of it.
 
 use super::body::ConnBody;
-use super::{BodyLeft, Flags, HttpConn, Phase, RequestFacts, finish, update};
+use super::{BodyLeft, Flags, HttpConn, Phase, RequestFacts, finish};
 use crate::body::RequestBody;
 use crate::conn::defer::Deferrals;
 use crate::context::Context;
@@ -206,7 +206,13 @@ impl HttpService {
     }
 
     /// A head is complete: its body is found, and its handler run.
-    fn begin(&self, conn: &mut Conn<'_, HttpConn>, data: &Data<'_>, at: usize, mut ctx: Box<Context>) -> Step {
+    fn begin(
+        &self,
+        conn: &mut Conn<'_, HttpConn>,
+        data: &Data<'_>,
+        at: usize,
+        mut ctx: Box<Context>,
+    ) -> Step {
         let head = ctx.request_mut().head_mut();
         let head_len = head.len();
         let rest = &data[at + head_len..];
@@ -400,6 +406,11 @@ impl EventHandler for HttpService {
             }
             Phase::Head if state.flags.head_timed => self.reject(conn, Reject::RequestTimeout),
             Phase::Head => conn.close(),
+            // A body that streams counts by its progress; one that has begun cannot become another answer.
+            Phase::Handling if state.flags.answering => match self.made_progress(conn) {
+                true => conn.set_deadline(Some(self.shared.limits.handler_timeout)),
+                false => conn.abort(),
+            },
             Phase::Handling => match (state.flags.reading, state.fiber) {
                 (true, Some(fiber)) => {
                     conn.update(|state| state.flags.timed_out = true);
@@ -473,16 +484,4 @@ fn skip_chunks(decoder: &mut ChunkedDecoder, bytes: &[u8]) -> Result<(usize, boo
             ChunkEvent::Reject(_) => return Err(()),
         }
     }
-}
-
-/// Ends the wait of a connection for its handler: used where the fiber is not the one that runs.
-pub(super) fn set_phase(id: ConnId, sequence: u32, phase: Phase) -> bool {
-    update(id, |state| {
-        let same = state.sequence == sequence;
-        if same {
-            state.phase = phase;
-        }
-        same
-    })
-    .unwrap_or(false)
 }
