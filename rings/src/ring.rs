@@ -116,7 +116,26 @@ impl Ring {
         self.registered = (count == 1).then_some(update.offset);
     }
 
+    /// Registers the provided buffers; fewer of them where their entries do not fit beside the ring in the locked memory.
     fn register_buffers(&mut self, config: &BufferConfig) -> Result<(), SetupError> {
+        let mut config = config.clone();
+        loop {
+            let refusal = match self.try_register_buffers(&config)? {
+                None => return Ok(()),
+                Some(refusal) => refusal,
+            };
+            match refusal.raw_os_error() {
+                Some(libc::ENOMEM) if config.count_max / 2 >= config.count => config.count_max /= 2,
+                Some(libc::EINVAL) => {
+                    return Err(SetupError::TooOld { feature: "provided-buffer rings (Linux 5.19)" });
+                }
+                _ => return Err(refusal.into()),
+            }
+        }
+    }
+
+    /// Tries the modes of a buffer ring of one size; returns why the kernel takes none.
+    fn try_register_buffers(&mut self, config: &BufferConfig) -> Result<Option<io::Error>, SetupError> {
         let modes: &[bool] = if config.incremental { &[true, false] } else { &[false] };
         let mut refusal = io::Error::from_raw_os_error(libc::EINVAL);
         for &incremental in modes {
@@ -135,15 +154,12 @@ impl Ring {
             match registered {
                 Ok(()) => {
                     self.buffers = Some(buffers);
-                    return Ok(());
+                    return Ok(None);
                 }
                 Err(error) => refusal = error,
             }
         }
-        match refusal.raw_os_error() {
-            Some(libc::EINVAL) => Err(SetupError::TooOld { feature: "provided-buffer rings (Linux 5.19)" }),
-            _ => Err(refusal.into()),
-        }
+        Ok(Some(refusal))
     }
 
     /// Submits an operation with the next [`submit_and_wait`](Ring::submit_and_wait). A full queue is flushed first;
