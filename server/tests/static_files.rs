@@ -361,7 +361,7 @@ fn a_folder_that_cannot_be_served_is_an_error_at_once() {
 #[test]
 fn a_file_that_may_not_be_read_is_not_there() {
     let folder = Folder::with_site();
-    fs::set_permissions(folder.path("site/a/b.txt"), fs::Permissions::from_mode(0)).expect("set");
+    fs::set_permissions(folder.path("site/a/b.txt"), fs::Permissions::from_mode(0o000)).expect("set");
     let readable = fs::File::open(folder.path("site/a/b.txt")).is_ok();
     // The superuser reads everything.
     let expected = if readable { 200 } else { 404 };
