@@ -170,6 +170,49 @@ fn what_is_not_taken_is_given_again() {
     );
 }
 
+/// Lets 5,000 bytes come, which is over the bound, takes 1,900 and then wants 4,000 at once.
+struct Slices;
+
+impl EventHandler for Slices {
+    type Workspace = u8;
+
+    fn on_data(&mut self, conn: &mut Conn<'_, u8>, data: &Data<'_>) -> usize {
+        let step = conn.workspace();
+        let (wanted, taken) = [(5_000, 0), (5_000, 1_900), (4_000, 4_000)][usize::from(step)];
+        if data.len() < wanted {
+            return 0;
+        }
+        conn.set_workspace(step + 1);
+        match step {
+            0 => conn.resume_input(),
+            1 => conn.send(b"more").expect("room"),
+            _ => {
+                conn.send(b"done").expect("room");
+                conn.close();
+            }
+        }
+        taken
+    }
+}
+
+#[test]
+fn receiving_goes_on_for_a_handler_that_wants_most_of_the_bound() {
+    let limits = Limits { input_bytes_max: 4096, ..Limits::default() };
+    serve(
+        Config { limits, ..Config::default() },
+        || Slices,
+        |addr, _| {
+            let (mut peer, mut answer) = (connect(addr), [0; 4]);
+            peer.write_all(&[1; 5_000]).expect("sends");
+            peer.read_exact(&mut answer).expect("an answer");
+            assert_eq!(&answer, b"more");
+            peer.write_all(&[2; 900]).expect("sends");
+            peer.read_exact(&mut answer).expect("an answer");
+            assert_eq!(&answer, b"done");
+        },
+    );
+}
+
 #[test]
 fn a_full_pool_pauses_and_resumes() {
     let mut config = Config::default();

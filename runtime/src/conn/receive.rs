@@ -191,11 +191,12 @@ impl Conns {
         let data = Data { bytes: &input.bytes[input.start..], lease: None };
         let taken = self.service(number).borrow_mut().on_data(core, id, &data);
         input.start += taken;
-        self.put_input(core, id, handle, input);
+        // A handler that was just called may need more than half of the bound for its next step.
+        self.put_input(core, id, handle, input, core.limits.input_bytes_max);
     }
 
-    /// Puts input back after somebody has taken of it, and goes on receiving when there is room again.
-    fn put_input(&self, core: &Core, id: ConnId, handle: u32, input: Input) {
+    /// Puts input back after somebody has taken of it, and goes on receiving if no more than `resume_max` is left.
+    fn put_input(&self, core: &Core, id: ConnId, handle: u32, input: Input, resume_max: usize) {
         let left = input.bytes.len() - input.start;
         let gone = self.with(id, |_| ()).is_none();
         let mut inputs = self.inputs.borrow_mut();
@@ -208,7 +209,7 @@ impl Conns {
         }
         drop(inputs);
         let resume = self.with(id, |slot| {
-            let resume = slot.flags & flag::PAUSED != 0 && left <= core.limits.input_bytes_max / 2;
+            let resume = slot.flags & flag::PAUSED != 0 && left <= resume_max;
             if resume {
                 slot.flags &= !flag::PAUSED;
             }
@@ -232,7 +233,7 @@ impl Conns {
         let taken = f(&input.bytes[input.start..]);
         assert!(taken <= input.bytes.len() - input.start, "more bytes taken than there are");
         input.start += taken;
-        self.put_input(core, id, handle, input);
+        self.put_input(core, id, handle, input, core.limits.input_bytes_max / 2);
         taken
     }
 
