@@ -118,7 +118,9 @@ fn finish(shared: &Shared, conn: &mut Conn<'_, HttpConn>, facts: &RequestFacts, 
         // Inside `on_data` the deadline is set once, behind the last of its requests.
         Phase::Head if inline => {}
         Phase::Head | Phase::Handling | Phase::Deferred => {
-            conn.set_deadline(Some(shared.limits.idle_timeout))
+            if await_next(shared, conn, true) {
+                return;
+            }
         }
     }
     if !inline {
@@ -128,6 +130,19 @@ fn finish(shared: &Shared, conn: &mut Conn<'_, HttpConn>, facts: &RequestFacts, 
             conn.close();
         }
     }
+}
+
+/// Sets the deadline between two requests: that of an idle connection, or that of sending while much waits to be sent. Then the
+/// next request waits too, until all is sent. Returns whether it does.
+pub(super) fn await_next(shared: &Shared, conn: &mut Conn<'_, HttpConn>, idle: bool) -> bool {
+    let blocked = conn.pending_output() > shared.limits.output_bytes_high;
+    if blocked {
+        conn.update(|state| state.flags.blocked = true);
+        conn.set_deadline(Some(shared.limits.write_timeout));
+    } else if idle {
+        conn.set_deadline(Some(shared.limits.idle_timeout));
+    }
+    blocked
 }
 
 /// Whether the rest of a request's body can be read and dropped, so that the connection can be kept.

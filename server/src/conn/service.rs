@@ -124,7 +124,6 @@ impl HttpService {
                     break;
                 }
                 Phase::Head if conn.pending_output() > limits.output_bytes_high => {
-                    conn.update(|state| state.flags.blocked = true);
                     break;
                 }
                 Phase::Head => self.request(conn, data, at),
@@ -158,15 +157,13 @@ impl HttpService {
             }
             return;
         }
-        if left == 0 || more {
-            conn.set_deadline(Some(self.shared.limits.idle_timeout));
-        }
-        if more {
+        let blocked = finish::await_next(&self.shared, conn, left == 0 || more);
+        if more || blocked {
             return;
         }
-        if flags.ended && !flags.blocked {
+        if flags.ended {
             conn.close();
-        } else if left > 0 && !flags.head_timed && !flags.blocked {
+        } else if left > 0 && !flags.head_timed {
             conn.update(|state| state.flags.head_timed = true);
             conn.set_deadline(Some(self.shared.limits.head_timeout));
         }
@@ -373,6 +370,7 @@ impl EventHandler for HttpService {
         }
         if state.flags.blocked {
             conn.update(|state| state.flags.blocked = false);
+            conn.set_deadline(Some(self.shared.limits.idle_timeout));
             conn.resume_input();
             if state.flags.ended && conn.pending_input() == 0 {
                 conn.close();
