@@ -1,13 +1,12 @@
 //! A line protocol on the runtime: answers at once, answers of fibers that sleep, answers in parts.
 
+use crate::answers::Way;
 use crate::peers::{self, Expected, Leaving};
 use fastrand::Rng;
 use std::net::TcpListener;
 use std::time::Duration;
 use sws_rings::script::{self, Counts, World};
-use sws_runtime::{
-    BufferConfig, Config, Conn, ConnId, Data, EventHandler, Limits, RingConfig, Runtime, go, sleep, with_conn,
-};
+use sws_runtime::{Config, Conn, ConnId, Data, EventHandler, Limits, Runtime, go, sleep, with_conn};
 
 const LINE_BYTES_MAX: usize = 20_000;
 /// Output over which a stream waits.
@@ -137,26 +136,8 @@ fn go_on(id: ConnId) {
 }
 
 fn config(rng: &mut Rng) -> Config {
-    let count_max = 1 << rng.u8(2..8);
-    let buffers = BufferConfig {
-        count: rng.u16(1..=count_max),
-        count_max,
-        size: 64 * rng.u32(1..64),
-        incremental: rng.bool(),
-    };
-    let limits = Limits {
-        connections_max: rng.u32(1..16),
-        input_bytes_max: rng.usize(LINE_BYTES_MAX * 2..100_000),
-        quiet_after: Duration::from_millis(rng.u64(0..3_000)),
-        ..Limits::default()
-    };
-    let ring = RingConfig {
-        submission_entries: 1 << rng.u8(3..8),
-        completion_entries: 1 << rng.u8(4..9),
-        buffers: Some(buffers),
-        ..RingConfig::default()
-    };
-    Config { limits, ring, ordinary_descriptors: rng.u8(0..5) == 0, ..Config::default() }
+    let input_bytes_max = rng.usize(LINE_BYTES_MAX * 2..100_000);
+    peers::config(rng, Limits { input_bytes_max, ..Limits::default() })
 }
 
 fn peer(rng: &mut Rng, number: usize) -> Expected {
@@ -177,11 +158,11 @@ fn peer(rng: &mut Rng, number: usize) -> Expected {
         };
         stream.extend(verb.as_bytes());
         stream.extend(&text);
-        answers.extend(text.repeat(times));
+        answers.push(Way::exactly(text.repeat(times)).into());
     }
     if leaving == Leaving::ByRequest {
         stream.extend(b"bye\necho too late\n");
-        answers.extend(b"bye\n");
+        answers.push(Way { is_last: true, ..Way::exactly(b"bye\n".to_vec()) }.into());
     }
     peers::add(rng, &stream, answers, leaving)
 }
@@ -197,13 +178,12 @@ pub fn run(seed: u64) -> Counts {
     while !script::with(|world| world.peers_are_done()) {
         runtime.tick();
     }
+    peers::add_latecomers(&mut rng);
     runtime.handle().shutdown();
     runtime.run();
-    let stats = runtime.stats();
-    let left = script::with(|world| format!("{}\n{}", world.audit(), world.trace()));
-    assert_eq!((stats.connections, stats.fibers), (0, 0), "seed {seed}: slots or fibers are left\n{left}");
+    peers::check_stats(seed, &runtime.stats());
     drop(runtime);
-    peers.iter().for_each(|peer| peer.check(seed));
+    peers.iter().for_each(|peer| peer.check(seed, false));
     let (audit, trace, counts) = script::with(|world| (world.audit(), world.trace(), world.counts()));
     assert!(audit.is_clean(), "seed {seed}: {audit}\n{trace}");
     counts

@@ -1,8 +1,10 @@
 //! What peers do with a stream of requests: how it is cut, how the answers are read, how it ends.
 
+use crate::answers::{self, Answer, Got};
 use fastrand::Rng;
 use std::time::Duration;
 use sws_rings::script::{self, Ending, Fault, Options, Pace, Peer, PeerId};
+use sws_runtime::{BufferConfig, Config, Limits, RingConfig, Stats};
 
 /// The faults of a seed: none, all but broken connections, or all, at rates of its own.
 pub fn options(rng: &mut Rng) -> Options {
@@ -20,6 +22,54 @@ pub fn options(rng: &mut Rng) -> Options {
     options.send_buffer_bytes_max = rng.usize(4096..300_000);
     options.receive_buffer_bytes_max = rng.usize(1024..300_000);
     options
+}
+
+/// A worker with sizes of its own.
+pub fn config(rng: &mut Rng, limits: Limits) -> Config {
+    let count_max = 1 << rng.u8(2..8);
+    let buffers = BufferConfig {
+        count: rng.u16(1..=count_max),
+        count_max,
+        size: 64 * rng.u32(1..64),
+        incremental: rng.bool(),
+    };
+    let limits = Limits {
+        connections_max: rng.u32(1..16),
+        quiet_after: Duration::from_millis(rng.u64(0..3_000)),
+        ..limits
+    };
+    let ring = RingConfig {
+        submission_entries: 1 << rng.u8(3..8),
+        completion_entries: 1 << rng.u8(4..9),
+        buffers: Some(buffers),
+        ..RingConfig::default()
+    };
+    Config { limits, ring, ordinary_descriptors: rng.u8(0..5) == 0, ..Config::default() }
+}
+
+/// Peers that connect while the worker is being told to end. Nothing is owed to them.
+pub fn add_latecomers(rng: &mut Rng) {
+    for _ in 0..3 {
+        let at = script::now() + Duration::from_micros(rng.u64(0..2_000));
+        script::with(|world| world.add_peer(Peer::connecting_at(at)));
+    }
+}
+
+/// Panics unless the worker has given back everything.
+pub fn check_stats(seed: u64, stats: &Stats) {
+    let left = (stats.connections, stats.fibers, stats.fiber_ops, stats.buffer_bytes);
+    if left != (0, 0, 0, 0) {
+        let (audit, trace) = script::with(|world| (world.audit(), world.trace()));
+        panic!(
+            "seed {seed}: connections, fibers, operations, buffer bytes {left:?} are left\n{audit}\n{trace}"
+        );
+    }
+    let buffers = stats.receive_buffers;
+    assert_eq!(
+        (buffers.leases, buffers.in_kernel),
+        (0, buffers.provided),
+        "seed {seed}: receive buffers are held"
+    );
 }
 
 /// How a peer leaves.
@@ -52,12 +102,12 @@ impl Leaving {
 /// One peer and what it is owed.
 pub struct Expected {
     pub id: PeerId,
-    pub answers: Vec<u8>,
+    pub answers: Vec<Answer>,
     pub leaving: Leaving,
 }
 
 /// Adds a peer that sends `stream`, cut at random, and is owed `answers`.
-pub fn add(rng: &mut Rng, stream: &[u8], answers: Vec<u8>, leaving: Leaving) -> Expected {
+pub fn add(rng: &mut Rng, stream: &[u8], answers: Vec<Answer>, leaving: Leaving) -> Expected {
     let start_max = *rng.choice(&[500, 20_000, 200_000]).expect("not empty");
     let start = Duration::from_micros(rng.u64(0..start_max));
     let (chunks, end) = cut(rng, stream, start);
@@ -69,13 +119,14 @@ pub fn add(rng: &mut Rng, stream: &[u8], answers: Vec<u8>, leaving: Leaving) -> 
         }
         _ => peer,
     };
+    let len: usize = answers.iter().filter_map(|answer| answer.ways.first()).map(|way| way.len()).sum();
     let later = end + Duration::from_micros(rng.u64(0..30_000));
     let peer = match leaving {
         Leaving::ByRequest => peer,
         Leaving::HalfClose => peer.half_closes_at(end),
         Leaving::Close => peer.closes_at(later),
         Leaving::Reset => peer.resets_at(later),
-        Leaving::StopReading => peer.reads(Pace::Stop { after: rng.usize(0..=answers.len()) }),
+        Leaving::StopReading => peer.reads(Pace::Stop { after: rng.usize(0..=len) }),
     };
     Expected { id: script::with(|world| world.add_peer(peer)), answers, leaving }
 }
@@ -97,40 +148,46 @@ fn cut(rng: &mut Rng, stream: &[u8], start: Duration) -> (Vec<(Duration, Vec<u8>
 }
 
 impl Expected {
-    /// Panics unless the peer got what it was owed.
-    pub fn check(&self, seed: u64) {
+    /// Panics unless the peer got what it was owed; `is_poor` if the worker had to refuse service.
+    pub fn check(&self, seed: u64, is_poor: bool) {
         let (received, ending, interfered) = script::with(|world| {
             (world.received(self.id).to_vec(), world.ending(self.id), world.is_interfered(self.id))
         });
         let what = format!("seed {seed}: {:?} ({:?}, interfered {interfered})", self.id, self.leaving);
         assert_ne!(ending, Ending::Open, "{what} is still connected");
-        let is_prefix = self.answers.starts_with(&received);
-        assert!(is_prefix, "{what} got other answers: {}", differs(&self.answers, &received));
-        if interfered {
+        let got = answers::compare(&self.answers, &received);
+        if let Got::Other { at, answer } = got {
+            let expected = self.answers.get(answer).map_or(&[][..], |answer| &answer.ways[..]);
+            let expected: Vec<String> = expected.iter().map(|way| shown(&way.head, &way.body)).collect();
+            panic!(
+                "{what} got something else at byte {at} of {}, answer {answer}:\n{}\nexpected\n{}",
+                received.len(),
+                shown(&received[at..], &[]),
+                expected.join("\nor\n")
+            );
+        }
+        if interfered || is_poor {
             return;
         }
-        let is_whole = received.len() == self.answers.len();
         match self.leaving {
             Leaving::ByRequest | Leaving::HalfClose => {
-                assert!(
-                    is_whole,
-                    "{what} got {} of {} bytes, then {ending:?}",
-                    received.len(),
-                    self.answers.len()
-                );
-                assert_eq!(ending, Ending::Fin, "{what}");
+                let trace = script::with(|world| world.trace());
+                if got != Got::Whole {
+                    let end = shown(&received[received.len().saturating_sub(300)..], &[]);
+                    panic!(
+                        "{what} got {} bytes, {got:?} of {} answers, then {ending:?}: {end}\n{trace}",
+                        received.len(),
+                        self.answers.len()
+                    );
+                }
+                assert_eq!(ending, Ending::Fin, "{what}\n{trace}");
             }
             Leaving::Close | Leaving::Reset | Leaving::StopReading => {}
         }
     }
 }
 
-fn differs(expected: &[u8], received: &[u8]) -> String {
-    let at =
-        expected.iter().zip(received).position(|(a, b)| a != b).unwrap_or(expected.len().min(received.len()));
-    let part = |bytes: &[u8]| {
-        let to = bytes.len().min(at + 40);
-        String::from_utf8_lossy(&bytes[at.saturating_sub(40).min(to)..to]).into_owned()
-    };
-    format!("at byte {at}: expected {:?}, received {:?}", part(expected), part(received))
+fn shown(head: &[u8], body: &[u8]) -> String {
+    let bytes: Vec<u8> = head.iter().chain(body).take(400).copied().collect();
+    format!("{:?}", String::from_utf8_lossy(&bytes))
 }
