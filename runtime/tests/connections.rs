@@ -386,3 +386,43 @@ fn a_drain_closes_idle_connections_and_ends() {
     }
     assert_eq!(stats.connections, 0);
 }
+
+/// Keeps its connection through a drain until the peer ends it.
+struct Stays;
+
+impl EventHandler for Stays {
+    type Workspace = u64;
+
+    fn on_data(&mut self, conn: &mut Conn<'_, u64>, data: &Data<'_>) -> usize {
+        conn.send(data).expect("room for an echo");
+        data.len()
+    }
+
+    fn on_drain(&mut self, _conn: &mut Conn<'_, u64>) {}
+
+    fn on_end(&mut self, conn: &mut Conn<'_, u64>) {
+        conn.close();
+    }
+}
+
+#[test]
+fn a_drain_refuses_new_peers_while_what_runs_is_finished() {
+    serve(
+        Config::default(),
+        || Stays,
+        |addr, handle| {
+            let mut peer = connect(addr);
+            peer.write_all(b"a").expect("sends");
+            peer.read_exact(&mut [0]).expect("an echo");
+            handle.shutdown();
+            // Peers that are in the backlog already are let go with the listener.
+            while TcpStream::connect(addr).is_ok() {
+                std::thread::yield_now();
+            }
+            peer.write_all(b"b").expect("sends");
+            let mut answer = [0];
+            peer.read_exact(&mut answer).expect("it is still served");
+            assert_eq!(&answer, b"b");
+        },
+    );
+}

@@ -15,7 +15,8 @@ use std::time::Duration;
 use sws_rings::{Address, Completion, Descriptor, Op, OpKind, Owner, Token};
 
 pub(super) struct Listener {
-    socket: OwnedFd,
+    /// `None` once it accepts no more: peers are refused then, instead of waiting in the backlog for nothing.
+    socket: Option<OwnedFd>,
     service: u8,
     armed: bool,
     retry_at: Option<Duration>,
@@ -24,13 +25,22 @@ pub(super) struct Listener {
     stopped: bool,
 }
 
+impl Listener {
+    /// Closes the socket of a listener that has stopped, unless an accept still names it.
+    fn close_if_over(&mut self) {
+        if self.stopped && !self.armed {
+            self.socket = None;
+        }
+    }
+}
+
 impl Conns {
     /// Accepts connections of a listening socket for a handler.
     pub(crate) fn listen(&self, core: &Core, socket: OwnedFd, service: u8) -> usize {
         let number = {
             let mut listeners = self.listeners.borrow_mut();
             listeners.push(Listener {
-                socket,
+                socket: Some(socket),
                 service,
                 armed: false,
                 retry_at: None,
@@ -56,9 +66,10 @@ impl Conns {
         if listener.armed || listener.stopped || listener.retry_at.is_some() || !listener.waiting.is_empty() {
             return;
         }
+        let Some(socket) = &listener.socket else { return };
         listener.armed = true;
         let direct = core.ring.borrow().direct_descriptors() > 0;
-        let op = Op::AcceptMulti { listener: Descriptor::Raw(listener.socket.as_raw_fd()), direct };
+        let op = Op::AcceptMulti { listener: Descriptor::Raw(socket.as_raw_fd()), direct };
         // SAFETY: names no memory.
         unsafe { core.ring.borrow_mut().push(&op, accept_token(number)) };
     }
@@ -78,6 +89,7 @@ impl Conns {
             let mut listeners = self.listeners.borrow_mut();
             let Some(listener) = listeners.get_mut(number) else { return };
             listener.armed &= completion.more;
+            listener.close_if_over();
             listener.stopped
         };
         match completion.result {
@@ -169,6 +181,7 @@ impl Conns {
                 let listener = &mut self.listeners.borrow_mut()[number];
                 listener.stopped = true;
                 listener.retry_at = None;
+                listener.close_if_over();
                 std::mem::take(&mut listener.waiting)
             };
             for fd in waiting {
@@ -193,10 +206,10 @@ impl Conns {
         unsafe { core.ring.borrow_mut().push(&Op::Close { descriptor }, token) };
     }
 
-    /// The address a listener is bound to.
+    /// The address a listener is bound to, while it accepts.
     pub(crate) fn local_addr(&self, number: usize) -> Option<SocketAddr> {
         let listeners = self.listeners.borrow();
-        let socket = listeners.get(number)?.socket.try_clone().ok()?;
+        let socket = listeners.get(number)?.socket.as_ref()?.try_clone().ok()?;
         TcpListener::from(socket).local_addr().ok()
     }
 
