@@ -81,7 +81,7 @@ pub fn turn_elapsed() -> std::time::Duration {
 /// # Panics
 /// Off a worker's thread.
 pub fn current_handle() -> crate::Handle {
-    core::with(|core| crate::Handle::of(core))
+    core::with(crate::Handle::of)
 }
 
 /// A block of 1 MB from the worker's pool, for a large body. `None` when all are in use. It may go to another thread; dropped

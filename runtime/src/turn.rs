@@ -81,6 +81,8 @@ pub(crate) struct LoopOps {
     last_report: Cell<Duration>,
     /// Whether connections were told that the worker drains.
     drain_told: Cell<bool>,
+    /// Whether fibers were cancelled because the drain took too long.
+    drain_cancelled: Cell<bool>,
 }
 
 impl LoopOps {
@@ -236,7 +238,12 @@ fn advance_phase(core: &Core) {
                 core.conns.tear_down(core);
                 core.conns.flush(core);
             }
-            if is_empty(core) || core.now() >= until {
+            let is_over = core.now() >= until;
+            if is_over && !core.loop_ops.drain_cancelled.replace(true) {
+                // Handlers that still wait get the chance to say so to their clients.
+                core.fibers.cancel_all();
+                core.phase.set(Phase::Draining { until: core.now() + END_MAX });
+            } else if is_over || is_empty(core) {
                 core.phase.set(Phase::Stopped);
             }
         }
@@ -251,7 +258,7 @@ pub(crate) fn is_empty(core: &Core) -> bool {
         && !core.conns.is_accepting()
 }
 
-/// How long a runtime that is dropped waits for fibers to heed their cancellation.
+/// How long fibers have to heed their cancellation: behind a drain that took too long, and when a runtime is dropped.
 const END_MAX: Duration = Duration::from_secs(1);
 
 /// Ends everything: connections are closed, fibers cancelled, completions awaited.

@@ -6,8 +6,9 @@ use std::io;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{HeaderName, HeaderValue, LOCATION};
+use http::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use serde::Serialize;
+use sws_runtime::{Cancelled, JoinError, SubmitError, TimedOut};
 
 use crate::body::{Body, BodyError};
 use crate::extract::Json;
@@ -75,6 +76,37 @@ impl IntoResponse for () {
 impl IntoResponse for Infallible {
     fn into_response(self) -> Response {
         match self {}
+    }
+}
+
+impl IntoResponse for Cancelled {
+    /// 503: the client is gone, or the server ends.
+    fn into_response(self) -> Response {
+        Response::reason(StatusCode::SERVICE_UNAVAILABLE)
+    }
+}
+
+impl IntoResponse for TimedOut {
+    /// 504: what the handler waited for did not come in time.
+    fn into_response(self) -> Response {
+        Response::reason(StatusCode::GATEWAY_TIMEOUT)
+    }
+}
+
+impl IntoResponse for SubmitError {
+    /// 503 with Retry-After: the worker pool's queue is full.
+    fn into_response(self) -> Response {
+        Response::reason(StatusCode::SERVICE_UNAVAILABLE).with_header(RETRY_AFTER, "1")
+    }
+}
+
+impl IntoResponse for JoinError {
+    /// 500 for a panic, whose text is not for the peer; 503 where there was no value for want of time or room.
+    fn into_response(self) -> Response {
+        match self {
+            JoinError::Cancelled | JoinError::Lost => Response::reason(StatusCode::SERVICE_UNAVAILABLE),
+            _ => Response::internal_error(),
+        }
     }
 }
 

@@ -18,7 +18,6 @@ use sws_runtime::{Config, Handle, Runtime, RuntimeError, add_tick_hook, listen_t
 const BACKLOG: i32 = 4096;
 
 /// Why a server did not start, or ended.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum ServeError {
     /// The address is no address.
@@ -43,6 +42,13 @@ pub enum ServeError {
     Thread(io::Error),
     /// Signals could not be taken over.
     Signals(io::Error),
+}
+
+impl fmt::Debug for ServeError {
+    /// As `Display`: it is what a `main` that returns it prints.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for ServeError {
@@ -261,9 +267,10 @@ impl Plan {
         listener: TcpListener,
         admin: Option<TcpListener>,
     ) -> Result<Runtime, ServeError> {
-        let app = (self.factory)().build()?;
         let metrics = Arc::clone(self.roster.metrics(number));
         let runtime = Runtime::new(self.config.clone())?;
+        // Inside the worker, so that the router's maker can watch descriptors, start fibers and add hooks.
+        let app = runtime.enter(|| (self.factory)()).build()?;
         runtime
             .listen(listener, HttpService::new(Shared::new(app, self.limits.clone(), Arc::clone(&metrics))));
         if let Some(admin) = admin {

@@ -371,6 +371,7 @@ impl<H: EventHandler> Service for Typed<H> {
 
     #[inline]
     fn on_data(&mut self, core: &Core, id: ConnId, data: &Data<'_>) -> usize {
+        core.fibers.set_name(std::any::type_name::<H>());
         let taken = self.0.on_data(&mut Conn::new(core, id), data);
         assert!(taken <= data.len(), "a handler took more bytes than there are");
         taken

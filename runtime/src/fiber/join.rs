@@ -38,6 +38,16 @@ impl fmt::Display for JoinError {
 
 impl std::error::Error for JoinError {}
 
+impl From<JoinError> for std::io::Error {
+    /// What a panic carried may not go to other threads, so its text stands for it.
+    fn from(error: JoinError) -> std::io::Error {
+        match error {
+            JoinError::Cancelled => Cancelled.into(),
+            JoinError::Panicked(_) | JoinError::Lost => std::io::Error::other(error.to_string()),
+        }
+    }
+}
+
 impl From<Cancelled> for JoinError {
     fn from(_: Cancelled) -> JoinError {
         JoinError::Cancelled
