@@ -32,6 +32,7 @@ pub(crate) struct Shared {
     date: RefCell<DateCache>,
     date_due: Cell<Duration>,
     /// Used ones: a request is decoded, handled and answered in one place on the heap, and moved only by its address.
+    #[expect(clippy::vec_box, reason = "a context is moved by its address")]
     contexts: RefCell<Vec<Box<Context>>>,
     peers: Rc<dyn PeerResolver>,
 }
