@@ -52,5 +52,6 @@ pub use spawn::{
 pub use stats::Stats;
 pub use sws_rings::{BufferConfig, BufferStats, Features, RingConfig, RingStats, SetupError, probe};
 pub use sws_stackpool::LargeBlock;
+pub use sws_stackpool::limits::{SLOTS_MAX, default_slots_max};
 pub use watch::{Interest, WatchCallback, unwatch, unwatch_all, watch};
 pub use workers::worker_yield;

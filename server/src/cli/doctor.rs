@@ -5,8 +5,9 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
-use sws::runtime::{Config, Features, Runtime, RuntimeError, SetupError, probe};
-use sws_stackpool::limits::{SLOTS_MAX, default_slots_max};
+use sws::runtime::{
+    Config, Features, Runtime, RuntimeError, SLOTS_MAX, SetupError, default_slots_max, probe,
+};
 
 /// Descriptors for as many connections as a worker can have, nearly: what Linux allows without a change of `fs.nr_open`.
 const NOFILE_WANTED: u64 = 1 << 20;
