@@ -1,3 +1,5 @@
+//! The door with real threads.
+
 use std::sync::atomic::{AtomicUsize, Ordering as Order};
 use std::thread;
 

@@ -52,3 +52,8 @@ pub use server::{Running, ServeError, Server};
 pub use static_files::ServeDir;
 pub use sws_runtime as runtime;
 pub use test_client::{TestClient, TestRequest, TestResponse};
+
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,3 +1,5 @@
+//! The pool of large blocks.
+
 use super::*;
 
 #[test]

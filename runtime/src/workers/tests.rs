@@ -1,3 +1,5 @@
+//! The worker pool with real threads.
+
 use std::hint::black_box;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;

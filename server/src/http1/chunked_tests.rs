@@ -1,3 +1,5 @@
+//! Chunked bodies: every split, every reject.
+
 use super::*;
 
 /// What a whole body comes to.

@@ -1,3 +1,5 @@
+//! Response heads and chunks, byte for byte.
+
 use super::*;
 use http::HeaderMap;
 use http::header::{ETAG, UPGRADE};

@@ -1,3 +1,5 @@
+//! Framing of requests: what is accepted, and the status of what is not.
+
 use super::*;
 
 #[test]

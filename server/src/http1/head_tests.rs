@@ -1,3 +1,5 @@
+//! Request heads: table, split invariance, and the quick reader against the careful one.
+
 use super::*;
 
 /// A valid head, with the parts that a test wants to be otherwise.

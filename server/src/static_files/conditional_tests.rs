@@ -1,3 +1,5 @@
+//! Conditional requests, in the order of RFC 9110, 13.2.2.
+
 use super::*;
 
 const MODIFIED: u64 = 784_111_777;
