@@ -6,6 +6,8 @@
 
 #[path = "sim/answers.rs"]
 mod answers;
+#[path = "sim/expecting.rs"]
+mod expecting;
 #[path = "sim/http.rs"]
 mod http;
 #[path = "sim/lines.rs"]

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 /// Stands for a byte of a date in a [`Way`]'s head.
 pub const ANY: u8 = 0xff;
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// One way to give an answer.
 #[derive(Clone, Debug, Default)]
@@ -95,7 +95,7 @@ impl Answer {
         let rest = &received[before..];
         let mut whole = self.ways.iter().filter(|way| way.common(rest) == Some(way.len()));
         let fits = |way: &&Way| way.is_last == (way.len() == rest.len());
-        if let Some(way) = whole.clone().find(fits).or(whole.find(|way| way.len() > 0)) {
+        if let Some(way) = whole.clone().find(fits).or_else(|| whole.next()) {
             return match way.is_last {
                 true => ControlFlow::Break(Ok(before + way.len())),
                 false => ControlFlow::Continue(before + way.len()),

@@ -1,5 +1,6 @@
 //! The HTTP server on the runtime.
 
+use crate::expecting;
 use crate::peers::{self, Expected, Leaving};
 use crate::requests::{self, Exchange, FILE, Setting};
 use fastrand::Rng;
@@ -11,17 +12,15 @@ use sws::http1::HeadLimits;
 use sws::{Bytes, Context, HttpLimits, Path, Response, Router};
 use sws_rings::script::{self, Counts, World};
 use sws_runtime::fs::File;
-use sws_runtime::{Limits, Runtime, sleep, try_go};
+use sws_runtime::{Cancelled, Limits, Runtime, Stats, sleep, try_go};
 
 fn router() -> Router {
     Router::new()
         .get("/plaintext", || "Hello, World!")
         .post("/echo", |body: Bytes| body)
-        .post("/ignore", || "ignored")
+        .post("/ignore/{ms}", ignore)
         .post("/upload/{pause}", upload)
-        .get("/sleep/{ms}", |Path(ms): Path<u64>| {
-            sleep(Duration::from_millis(ms)).map_or("cancelled", |()| "slept")
-        })
+        .get("/sleep/{ms}", slow)
         .get("/deferred/{ms}", deferred)
         .get("/early", early)
         .get("/panic", || -> &'static str { resume_unwind(Box::new("asked for")) })
@@ -29,6 +28,19 @@ fn router() -> Router {
         .get("/stream/{count}", stream)
         .get("/slow-stream/{ms}", slow_stream)
         .get("/file", file)
+}
+
+fn slow(Path(ms): Path<u64>) -> Result<&'static str, Cancelled> {
+    sleep(Duration::from_millis(ms))?;
+    Ok("slept")
+}
+
+/// Leaves the body where it is, and waits if there is a time for it.
+fn ignore(Path(ms): Path<u64>) -> Result<&'static str, Cancelled> {
+    if ms > 0 {
+        sleep(Duration::from_millis(ms))?;
+    }
+    Ok("ignored")
 }
 
 /// Reads the body piece by piece, with a pause after each.
@@ -105,6 +117,7 @@ fn setting(rng: &mut Rng) -> Setting {
         discard_bytes_max: *rng.choice(&[500, 1_000_000]).expect("not empty"),
         fibers_are_few: rng.u8(0..8) == 0,
         handler_timeout: 10_000,
+        drains: rng.u8(0..6) == 0,
     }
 }
 
@@ -141,6 +154,9 @@ fn limits(rng: &mut Rng, setting: &Setting) -> Limits {
 }
 
 fn peer(rng: &mut Rng, setting: &Setting) -> Expected {
+    if rng.u8(0..8) == 0 {
+        return expecting::add(rng, setting);
+    }
     let leaving = Leaving::draw(rng);
     let mut all = Exchange::default();
     for _ in 0..rng.usize(0..12) {
@@ -166,17 +182,40 @@ pub fn run(seed: u64) -> Counts {
     let http_limits = http_limits(&mut rng, &setting);
     router().listen_on(&runtime, listener, http_limits).expect("no conflicts");
     let peers: Vec<Expected> = (0..rng.usize(3..=20)).map(|_| peer(&mut rng, &setting)).collect();
+    let stats = match setting.drains {
+        true => drain_early(&mut rng, &runtime),
+        false => drain_late(&mut rng, seed, &runtime),
+    };
+    drop(runtime);
+    let is_poor = stats.buffers_refused > 0;
+    for peer in &peers {
+        match setting.drains {
+            true => drop(peer.check_begun(seed)),
+            false => peer.check(seed, is_poor),
+        }
+    }
+    let (audit, trace, counts) = script::with(|world| (world.audit(), world.trace(), world.counts()));
+    assert!(audit.is_clean(), "seed {seed}: {audit}\n{trace}");
+    counts
+}
+
+/// Ends the worker when all peers have left.
+fn drain_late(rng: &mut Rng, seed: u64, runtime: &Runtime) -> Stats {
     while !script::with(|world| world.peers_are_done()) {
         runtime.tick();
     }
-    peers::add_latecomers(&mut rng);
+    peers::add_latecomers(rng);
     runtime.handle().shutdown();
     runtime.run();
     let stats = runtime.stats();
     peers::check_stats(seed, &stats);
-    drop(runtime);
-    peers.iter().for_each(|peer| peer.check(seed, stats.buffers_refused > 0));
-    let (audit, trace, counts) = script::with(|world| (world.audit(), world.trace(), world.counts()));
-    assert!(audit.is_clean(), "seed {seed}: {audit}\n{trace}");
-    counts
+    stats
+}
+
+/// Ends the worker while peers ask. Those that do not leave in time are left to the end of the runtime.
+fn drain_early(rng: &mut Rng, runtime: &Runtime) -> Stats {
+    let (handle, at) = (runtime.handle(), Duration::from_micros(rng.u64(0..3_000_000)));
+    script::with(|world| world.call_at(at, move || handle.shutdown()));
+    runtime.run();
+    runtime.stats()
 }

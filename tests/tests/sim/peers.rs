@@ -132,7 +132,7 @@ pub fn add(rng: &mut Rng, stream: &[u8], answers: Vec<Answer>, leaving: Leaving)
 }
 
 /// The stream in pieces, with their times; and the time of the last.
-fn cut(rng: &mut Rng, stream: &[u8], start: Duration) -> (Vec<(Duration, Vec<u8>)>, Duration) {
+pub fn cut(rng: &mut Rng, stream: &[u8], start: Duration) -> (Vec<(Duration, Vec<u8>)>, Duration) {
     let piece_max = *rng.choice(&[1, 7, 100, 5_000, usize::MAX]).expect("not empty");
     let pause_max = *rng.choice(&[1, 100, 3_000, 400_000]).expect("not empty");
     let (mut rest, mut at, mut chunks) = (stream, start, Vec::new());
@@ -150,22 +150,11 @@ fn cut(rng: &mut Rng, stream: &[u8], start: Duration) -> (Vec<(Duration, Vec<u8>
 impl Expected {
     /// Panics unless the peer got what it was owed; `is_poor` if the worker had to refuse service.
     pub fn check(&self, seed: u64, is_poor: bool) {
-        let (received, ending, interfered) = script::with(|world| {
-            (world.received(self.id).to_vec(), world.ending(self.id), world.is_interfered(self.id))
-        });
+        let (got, received) = self.check_begun(seed);
+        let (ending, interfered) =
+            script::with(|world| (world.ending(self.id), world.is_interfered(self.id)));
         let what = format!("seed {seed}: {:?} ({:?}, interfered {interfered})", self.id, self.leaving);
         assert_ne!(ending, Ending::Open, "{what} is still connected");
-        let got = answers::compare(&self.answers, &received);
-        if let Got::Other { at, answer } = got {
-            let expected = self.answers.get(answer).map_or(&[][..], |answer| &answer.ways[..]);
-            let expected: Vec<String> = expected.iter().map(|way| shown(&way.head, &way.body)).collect();
-            panic!(
-                "{what} got something else at byte {at} of {}, answer {answer}:\n{}\nexpected\n{}",
-                received.len(),
-                shown(&received[at..], &[]),
-                expected.join("\nor\n")
-            );
-        }
         if interfered || is_poor {
             return;
         }
@@ -184,6 +173,25 @@ impl Expected {
             }
             Leaving::Close | Leaving::Reset | Leaving::StopReading => {}
         }
+    }
+
+    /// Panics if the peer got anything else than the beginning of what it was owed.
+    pub fn check_begun(&self, seed: u64) -> (Got, Vec<u8>) {
+        let received = script::with(|world| world.received(self.id).to_vec());
+        let got = answers::compare(&self.answers, &received);
+        if let Got::Other { at, answer } = got {
+            let ways = self.answers.get(answer).map_or(&[][..], |answer| &answer.ways[..]);
+            let ways: Vec<String> = ways.iter().map(|way| shown(&way.head, &way.body)).collect();
+            panic!(
+                "seed {seed}: {:?} ({:?}) got something else at byte {at} of {}, answer {answer}:\n{}\nexpected\n{}",
+                self.id,
+                self.leaving,
+                received.len(),
+                shown(&received[at..], &[]),
+                ways.join("\nor\n")
+            );
+        }
+        (got, received)
     }
 }
 

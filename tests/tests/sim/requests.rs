@@ -1,6 +1,6 @@
 //! Requests and their answers, drawn from a seed.
 
-use crate::answers::{ANY, Answer, Way};
+use crate::answers::{ANY, Answer, CONTINUE, Way};
 use fastrand::Rng;
 use sws::http1::{Decoded, Head, HeadLimits, Reject, decode};
 
@@ -13,6 +13,8 @@ pub struct Setting {
     pub fibers_are_few: bool,
     /// Milliseconds after which a handler is given up.
     pub handler_timeout: u64,
+    /// Whether the worker is told to end while peers still ask.
+    pub drains: bool,
 }
 
 /// The file that `/file` sends.
@@ -270,7 +272,7 @@ fn with_body(rng: &mut Rng, setting: &Setting, stays: Stays, is_old: bool, asked
             ways
         }
         _ => {
-            asked.path = "/ignore".to_owned();
+            asked.path = format!("/ignore/{}", rng.u8(0..2) * rng.u8(0..50));
             let mut ways = vec![way("200 OK", TEXT, stays, b"ignored")];
             let may_close = sent.expects || (!sent.is_chunked && !may_discard);
             if may_close {
@@ -288,13 +290,58 @@ fn with_body(rng: &mut Rng, setting: &Setting, stays: Stays, is_old: bool, asked
     Answer { may_continue, ways }
 }
 
+/// Adds what may come instead where the worker has too few fibers, or ends.
 fn refusable(setting: &Setting, answer: &mut Answer) {
     if setting.fibers_are_few {
         answer.ways.push(rejected(Reject::Overloaded));
-        answer.ways.push(way("500 Internal Server Error", TEXT, Stays::Yes, b"Internal Server Error"));
-        answer.ways.push(way("500 Internal Server Error", TEXT, Stays::No, b"Internal Server Error"));
-        answer.ways.push(way("500 Internal Server Error", TEXT, Stays::OnRequest, b"Internal Server Error"));
+        answer.ways.extend([Stays::Yes, Stays::No, Stays::OnRequest].map(failed));
     }
+    if setting.drains {
+        let closing: Vec<Way> = answer.ways.iter().map(closing).collect();
+        answer.ways.extend(closing);
+        // What takes longer than the drain is cancelled, and says so.
+        for text in ["the request was cancelled", "Service Unavailable"] {
+            answer.ways.push(way("503 Service Unavailable", TEXT, Stays::No, text.as_bytes()));
+        }
+        answer.ways.push(failed(Stays::No));
+    }
+}
+
+fn failed(stays: Stays) -> Way {
+    way("500 Internal Server Error", TEXT, stays, b"Internal Server Error")
+}
+
+/// The same answer, as the last one; it may be so already.
+fn closing(way: &Way) -> Way {
+    let mut head = Vec::new();
+    for line in way.head.split_inclusive(|byte| *byte == b'\n') {
+        if line.starts_with(b"Content-Length") || line.starts_with(b"Transfer-Encoding") {
+            head.extend(b"Connection: close\r\n");
+        }
+        if !line.starts_with(b"Connection") {
+            head.extend(line);
+        }
+    }
+    Way { head, is_last: true, ..way.clone() }
+}
+
+/// A request whose body is sent only when that is asked for: its head, its body, and the answer with what comes before it.
+pub fn expecting(rng: &mut Rng, setting: &Setting) -> (Vec<u8>, Vec<u8>, Answer) {
+    let plain = pattern(1 + body_len(rng));
+    let mut sent = body(rng, &plain, false);
+    if !sent.expects {
+        sent.fields += "Expect: 100-continue\r\n";
+    }
+    let bytes = std::mem::take(&mut sent.bytes);
+    let asked = Asked { method: "POST", path: "/upload/0".to_owned(), sent: Some(sent) };
+    let head = asked.encode("1.1", Stays::Yes);
+    let text = format!("{} {}", plain.len(), checksum(&plain));
+    let mut answer = Answer::from(way("200 OK", TEXT, Stays::Yes, text.as_bytes()));
+    refusable(setting, &mut answer);
+    for way in answer.ways.iter_mut().filter(|way| way.head.starts_with(b"HTTP/1.1 200")) {
+        way.head.splice(0..0, CONTINUE.iter().copied());
+    }
+    (head, bytes, answer)
 }
 
 /// The end of a stream to which the server has an end of its own.
