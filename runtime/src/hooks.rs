@@ -1,6 +1,7 @@
 //! User code that the loop calls each turn.
 
 use crate::slab::{Key, Slab};
+use crate::turn::guarded;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -37,7 +38,7 @@ impl Hooks {
             if let Some(hook) = hook
                 && let Ok(mut hook) = hook.try_borrow_mut()
             {
-                hook();
+                guarded(&mut *hook);
             }
         }
     }

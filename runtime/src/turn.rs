@@ -176,7 +176,9 @@ fn run_invoked(core: &Core) {
     core.door.borrow_mut().drain(&mut invoked, core.limits.invokes_per_turn);
     for message in invoked.drain(..) {
         match message {
-            Message::Run(f) => guarded(f),
+            Message::Run(f) => {
+                guarded(f);
+            }
             Message::Wake(waiter) => {
                 core.fibers.wake(waiter, Wake::Ready);
             }
@@ -185,10 +187,9 @@ fn run_invoked(core: &Core) {
     core.loop_ops.invoked.replace(invoked);
 }
 
-/// Runs user code of the loop: its panic is counted by the hook that prints it, and ends nothing.
-pub(crate) fn guarded(f: impl FnOnce()) {
-    // The panic hook has reported it.
-    let _ = catch_unwind(AssertUnwindSafe(f));
+/// Runs user code of the loop: its panic, which the panic hook has reported, ends nothing. False if there was one.
+pub(crate) fn guarded(f: impl FnOnce()) -> bool {
+    catch_unwind(AssertUnwindSafe(f)).is_ok()
 }
 
 fn expire(core: &Core) {

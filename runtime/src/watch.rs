@@ -4,6 +4,7 @@
 
 use crate::core::{self, Core};
 use crate::slab::{Key, Slab};
+use crate::turn::guarded;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -109,7 +110,7 @@ impl Watches {
             return;
         };
         let Some(mut callback) = place.take() else { return };
-        callback(fd);
+        guarded(|| callback(fd));
         // An unwatch or a replacement from inside has removed this watch: its callback is dropped here.
         if self.table.borrow().get(key).is_some() {
             place.replace(Some(callback));

@@ -426,3 +426,67 @@ fn a_drain_refuses_new_peers_while_what_runs_is_finished() {
         },
     );
 }
+
+/// Panics at whatever is not a plain letter.
+struct Touchy;
+
+impl EventHandler for Touchy {
+    type Workspace = ();
+
+    fn on_data(&mut self, conn: &mut Conn<'_, ()>, data: &Data<'_>) -> usize {
+        assert!(data.iter().all(u8::is_ascii_alphabetic), "on purpose");
+        conn.send(data).expect("room");
+        data.len()
+    }
+}
+
+#[test]
+fn a_panic_in_a_callback_loses_its_connection_and_nothing_else() {
+    serve(
+        Config::default(),
+        || Touchy,
+        |addr, _| {
+            let (mut bad, mut good) = (connect(addr), connect(addr));
+            bad.write_all(b"1").expect("sends");
+            assert_eq!(bad.read(&mut [0; 1]).unwrap_or(0), 0, "closed");
+            good.write_all(b"a").expect("sends");
+            good.read_exact(&mut [0; 1]).expect("an echo");
+        },
+    );
+}
+
+/// Sends far more than the bound to a peer that does not read.
+struct Flood;
+
+impl EventHandler for Flood {
+    type Workspace = ();
+
+    fn on_data(&mut self, conn: &mut Conn<'_, ()>, data: &Data<'_>) -> usize {
+        let piece = [7; 4096];
+        let full = (0..100_000).map(|_| conn.send(&piece)).find_map(Result::err);
+        assert_eq!(full, Some(SendError::Full), "the bound holds");
+        assert!(conn.pending_output() <= 64 * 1024);
+        data.len()
+    }
+}
+
+#[test]
+fn a_full_output_is_refused_or_closes_the_connection() {
+    for overflow in [Overflow::Refuse, Overflow::Close] {
+        let mut config = Config::default();
+        config.limits.output_bytes_max = 64 * 1024;
+        config.limits.output_overflow = overflow;
+        serve(
+            config,
+            || Flood,
+            move |addr, handle| {
+                let mut peer = connect(addr);
+                peer.write_all(b"x").expect("sends");
+                match overflow {
+                    Overflow::Refuse => peer.read_exact(&mut [0; 65_536]).expect("what was taken comes"),
+                    Overflow::Close => wait_until(handle, |stats| stats.closed == 1),
+                }
+            },
+        );
+    }
+}

@@ -137,7 +137,7 @@ impl Conns {
             slot.opened_ms = core.now().as_millis() as u32;
         });
         count(&core.stats.accepted);
-        self.service(service).borrow_mut().on_open(core, id);
+        self.service(service).borrow_mut().on_open((core, id));
         self.arm_receive(core, id);
         if self.slots.borrow().is_full() {
             for number in 0..self.listener_count() {

@@ -8,6 +8,7 @@
 
 use super::{ConnId, Conns, SendError, flag};
 use crate::core::Core;
+use crate::turn::guarded;
 use std::any::TypeId;
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -31,7 +32,8 @@ impl Default for Workspace {
 }
 
 /// A protocol over connections, by callbacks. All are called on the IO thread, one at a time; none may block. To wait for
-/// something, start a fiber with [`go`](crate::go), which can use the connection by its [`ConnId`].
+/// something, start a fiber with [`go`](crate::go), which can use the connection by its [`ConnId`]. A callback that panics
+/// loses its connection, and nothing else.
 ///
 /// ```
 /// use sws_runtime::{Conn, Data, EventHandler};
@@ -351,8 +353,8 @@ pub fn with_conn<W: Copy + Default + 'static, R>(
 
 /// [`EventHandler`] without its workspace type.
 pub(super) trait Service {
-    fn on_open(&mut self, core: &Core, id: ConnId);
-    fn on_data(&mut self, core: &Core, id: ConnId, data: &Data<'_>) -> usize;
+    fn on_open(&mut self, conn: (&Core, ConnId));
+    fn on_data(&mut self, conn: (&Core, ConnId), data: &Data<'_>) -> usize;
     fn on_sent(&mut self, conn: (&Core, ConnId));
     fn on_end(&mut self, conn: (&Core, ConnId));
     fn on_deadline(&mut self, conn: (&Core, ConnId));
@@ -362,39 +364,54 @@ pub(super) trait Service {
 
 struct Typed<H>(H);
 
+impl<H: EventHandler> Typed<H> {
+    /// Calls the handler. One that panics loses the connection that it was called for, and nothing else.
+    #[inline]
+    fn guard(&mut self, (core, id): (&Core, ConnId), f: impl FnOnce(&mut H, &mut Conn<'_, H::Workspace>)) {
+        core.fibers.set_name(std::any::type_name::<H>());
+        if !guarded(|| f(&mut self.0, &mut Conn::new(core, id))) {
+            core.conns.doom(id);
+        }
+    }
+}
+
 impl<H: EventHandler> Service for Typed<H> {
-    fn on_open(&mut self, core: &Core, id: ConnId) {
-        let mut conn = Conn::new(core, id);
-        conn.set_workspace(H::Workspace::default());
-        self.0.on_open(&mut conn);
+    fn on_open(&mut self, conn: (&Core, ConnId)) {
+        self.guard(conn, |handler, conn| {
+            conn.set_workspace(H::Workspace::default());
+            handler.on_open(conn);
+        });
     }
 
     #[inline]
-    fn on_data(&mut self, core: &Core, id: ConnId, data: &Data<'_>) -> usize {
-        core.fibers.set_name(std::any::type_name::<H>());
-        let taken = self.0.on_data(&mut Conn::new(core, id), data);
-        assert!(taken <= data.len(), "a handler took more bytes than there are");
+    fn on_data(&mut self, conn: (&Core, ConnId), data: &Data<'_>) -> usize {
+        let mut taken = data.len();
+        self.guard(conn, |handler, conn| {
+            let count = handler.on_data(conn, data);
+            assert!(count <= data.len(), "a handler took more bytes than there are");
+            taken = count;
+        });
         taken
     }
 
-    fn on_sent(&mut self, (core, id): (&Core, ConnId)) {
-        self.0.on_sent(&mut Conn::new(core, id));
+    fn on_sent(&mut self, conn: (&Core, ConnId)) {
+        self.guard(conn, H::on_sent);
     }
 
-    fn on_end(&mut self, (core, id): (&Core, ConnId)) {
-        self.0.on_end(&mut Conn::new(core, id));
+    fn on_end(&mut self, conn: (&Core, ConnId)) {
+        self.guard(conn, H::on_end);
     }
 
-    fn on_deadline(&mut self, (core, id): (&Core, ConnId)) {
-        self.0.on_deadline(&mut Conn::new(core, id));
+    fn on_deadline(&mut self, conn: (&Core, ConnId)) {
+        self.guard(conn, H::on_deadline);
     }
 
-    fn on_drain(&mut self, (core, id): (&Core, ConnId)) {
-        self.0.on_drain(&mut Conn::new(core, id));
+    fn on_drain(&mut self, conn: (&Core, ConnId)) {
+        self.guard(conn, H::on_drain);
     }
 
-    fn on_close(&mut self, (core, id): (&Core, ConnId)) {
-        self.0.on_close(&mut Conn::new(core, id));
+    fn on_close(&mut self, conn: (&Core, ConnId)) {
+        self.guard(conn, H::on_close);
     }
 }
 

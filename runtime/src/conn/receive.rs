@@ -51,7 +51,7 @@ impl Conns {
         }
         let Some(number) = self.with(id, |slot| slot.listener) else { return };
         let data = Data { bytes: &lease, lease: Some(&lease) };
-        let taken = self.service(number).borrow_mut().on_data(core, id, &data);
+        let taken = self.service(number).borrow_mut().on_data((core, id), &data);
         if taken < lease.len() {
             self.keep(core, id, &lease[taken..]);
         }
@@ -189,7 +189,7 @@ impl Conns {
         };
         let mut input = std::mem::take(&mut self.inputs.borrow_mut().values[handle as usize]);
         let data = Data { bytes: &input.bytes[input.start..], lease: None };
-        let taken = self.service(number).borrow_mut().on_data(core, id, &data);
+        let taken = self.service(number).borrow_mut().on_data((core, id), &data);
         input.start += taken;
         // A handler that was just called may need more than half of the bound for its next step.
         self.put_input(core, id, handle, input, core.limits.input_bytes_max);
@@ -198,9 +198,12 @@ impl Conns {
     /// Puts input back after somebody has taken of it, and goes on receiving if no more than `resume_max` is left.
     fn put_input(&self, core: &Core, id: ConnId, handle: u32, input: Input, resume_max: usize) {
         let left = input.bytes.len() - input.start;
-        let gone = self.with(id, |_| ()).is_none();
+        // A close inside of the callback has given the handle back already, and another connection may have it.
+        let holds = self.with(id, |slot| slot.input == handle) == Some(true);
         let mut inputs = self.inputs.borrow_mut();
-        if left == 0 || gone {
+        if !holds {
+            self.buffers.borrow_mut().release(input.bytes);
+        } else if left == 0 {
             self.buffers.borrow_mut().release(input.bytes);
             inputs.release(handle);
             self.with(id, |slot| slot.input = NONE);
