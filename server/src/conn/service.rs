@@ -301,6 +301,10 @@ impl HttpService {
             },
         };
         state.scanned = state.scanned.saturating_add(taken as u32);
+        if u64::from(state.scanned) > self.shared.limits.discard_bytes_max {
+            finish::close(conn);
+            return Step::Close;
+        }
         if over {
             state.phase = Phase::Head;
             state.body = BodyLeft::None;
@@ -309,9 +313,6 @@ impl HttpService {
         conn.set_workspace(state);
         if over {
             conn.set_deadline(Some(self.shared.limits.idle_timeout));
-        } else if u64::from(state.scanned) > self.shared.limits.discard_bytes_max {
-            finish::close(conn);
-            return Step::Close;
         }
         Step::Taken(taken)
     }
