@@ -61,3 +61,8 @@ fn line_protocol() {
 fn http_server() {
     for_each_seed("http_server", http::run);
 }
+
+#[test]
+fn http_unread_body_ends() {
+    http::unread_body_ends();
+}

@@ -154,6 +154,8 @@ impl HttpService {
                 (true, 1.., _) => conn.resume_input(),
                 // The end came before the handler began to wait for more.
                 (true, 0, Some(fiber)) if flags.ended => unpark(fiber),
+                // The rest of a body that is being dropped will not come.
+                (false, 0, _) if flags.ended && phase == Phase::Discarding => conn.close(),
                 _ => {}
             }
             return;

@@ -10,9 +10,9 @@ use std::panic::resume_unwind;
 use std::time::Duration;
 use sws::http1::HeadLimits;
 use sws::{Bytes, Context, HttpLimits, Path, Response, Router};
-use sws_rings::script::{self, Counts, World};
+use sws_rings::script::{self, Counts, Options, Peer, World};
 use sws_runtime::fs::File;
-use sws_runtime::{Cancelled, Limits, Runtime, Stats, sleep, try_go};
+use sws_runtime::{Cancelled, Config, Limits, Runtime, Stats, sleep, try_go};
 
 fn router() -> Router {
     Router::new()
@@ -218,4 +218,22 @@ fn drain_early(rng: &mut Rng, runtime: &Runtime) -> Stats {
     script::with(|world| world.call_at(at, move || handle.shutdown()));
     runtime.run();
     runtime.stats()
+}
+
+/// A peer ends its side within a body that its handler leaves unread: the connection is over with the answer, not when
+/// the rest of the body is late.
+pub fn unread_body_ends() {
+    World::install(0, Options::default());
+    let runtime = Runtime::new(Config::default()).expect("a runtime");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    router().listen_on(&runtime, listener, HttpLimits::default()).expect("no conflicts");
+    let request = b"POST /ignore/50 HTTP/1.1\r\nHost: sim\r\nContent-Length: 100\r\n\r\nbegin".to_vec();
+    let chunks = vec![(Duration::ZERO, request)];
+    let peer = Peer::connecting_at(Duration::ZERO).sends(chunks).half_closes_at(Duration::from_millis(10));
+    let peer = script::with(|world| world.add_peer(peer));
+    while !script::with(|world| world.peers_are_done()) {
+        runtime.tick();
+    }
+    assert!(script::with(|world| world.received(peer).ends_with(b"\r\n\r\nignored")));
+    assert!(script::now() < Duration::from_secs(1), "the connection was kept for {:?}", script::now());
 }

@@ -338,9 +338,13 @@ pub fn expecting(rng: &mut Rng, setting: &Setting) -> (Vec<u8>, Vec<u8>, Answer)
     let text = format!("{} {}", plain.len(), checksum(&plain));
     let mut answer = Answer::from(way("200 OK", TEXT, Stays::Yes, text.as_bytes()));
     refusable(setting, &mut answer);
-    for way in answer.ways.iter_mut().filter(|way| way.head.starts_with(b"HTTP/1.1 200")) {
+    // A refusal can come before the body is asked for, and a cancellation behind that.
+    let refusals: Vec<Way> =
+        answer.ways.iter().filter(|way| !way.head.starts_with(b"HTTP/1.1 200")).cloned().collect();
+    for way in &mut answer.ways {
         way.head.splice(0..0, CONTINUE.iter().copied());
     }
+    answer.ways.extend(refusals);
     (head, bytes, answer)
 }
 
