@@ -212,7 +212,7 @@ fn encode_field(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
 }
 
 /// Whether `value` can stand in a field line: no byte of it ends the line or hides.
-fn is_clean(value: &str) -> bool {
+pub(crate) fn is_clean(value: &str) -> bool {
     // Without an early end the loop is vectorised.
     value.bytes().fold(true, |clean, byte| clean & (byte >= b' ') & (byte != 0x7f))
 }
