@@ -14,6 +14,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_sws");
 /// Users without a name on most systems: the kernel counts locked memory per user, so each test has its own.
 const SERVE_UID: u32 = 65_534;
 const DOCTOR_UID: u32 = 65_533;
+const REFUSED_UID: u32 = 65_532;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -363,10 +364,10 @@ fn what_cannot_be_served_is_one_line() {
     assert_eq!(run(&[]).status.code(), Some(2));
 }
 
-/// The program as another user, if this one may; with little locked memory.
-fn as_user(uid: u32, program: &Path, args: &str) -> Command {
+/// The program as another user, if this one may; with so many KiB of locked memory.
+fn as_user(uid: u32, memlock: u32, program: &Path, args: &str) -> Command {
     let mut command = Command::new("sh");
-    command.args(["-c", &format!("ulimit -l 64; exec {} {args}", program.display())]);
+    command.args(["-c", &format!("ulimit -l {memlock}; exec {} {args}", program.display())]);
     if fs::metadata("/proc/self").expect("it is there").uid() == 0 {
         command.uid(uid).gid(uid).current_dir("/");
     }
@@ -380,8 +381,22 @@ fn a_folder_without_permission_is_one_line() {
     fs::create_dir(folder.path("site")).expect("made");
     fs::set_permissions(folder.path("site"), fs::Permissions::from_mode(0o000)).expect("set");
     let args = format!("serve {}", folder.path("site").display());
-    let output = as_user(SERVE_UID, &program, &args).output().expect("started");
+    let output = as_user(SERVE_UID, 64, &program, &args).output().expect("started");
     assert_refused(&output, 1, "there is no permission to read it");
+}
+
+#[test]
+fn no_locked_memory_is_one_line_and_nothing_is_said_to_be_served() {
+    let folder = Folder::new();
+    let program = folder.program();
+    let args = format!("serve {} --listen 127.0.0.1:0", folder.0.display());
+    let output = as_user(REFUSED_UID, 0, &program, &args).output().expect("started");
+    assert_refused(&output, 1, "raise it with `ulimit -l 65536`");
+    let output = as_user(REFUSED_UID, 0, &program, "doctor").output().expect("started");
+    let table = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    assert!(table.lines().any(|line| line.starts_with("fail  io_uring ")), "{table}");
+    assert!(table.contains("mend: ulimit -l 65536"), "{table}");
 }
 
 #[test]
@@ -392,12 +407,12 @@ fn a_user_with_little_locked_memory_is_served_by_a_smaller_ring() {
     let content = vec![b'x'; 200_000];
     folder.write("site/page", &content);
     let args = format!("serve {} --listen 127.0.0.1:0", folder.path("site").display());
-    let served = Served::of(as_user(SERVE_UID, &program, &args));
+    let served = Served::of(as_user(SERVE_UID, 64, &program, &args));
     assert!(served.get("/page").body == content);
     served.signal("TERM");
     assert_eq!(served.wait(), Some(0));
 
-    let output = as_user(DOCTOR_UID, &program, "doctor").output().expect("started");
+    let output = as_user(DOCTOR_UID, 64, &program, "doctor").output().expect("started");
     let table = String::from_utf8(output.stdout).expect("text");
     assert_eq!(output.status.code(), Some(0), "{table}");
     assert!(output.stderr.is_empty());

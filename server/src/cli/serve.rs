@@ -5,11 +5,12 @@ use clap::builder::RangedU64ValueParser;
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use sws::http::HeaderValue;
 use sws::http1::HeadLimits;
 use sws::runtime::fs::Symlinks;
-use sws::runtime::{Config, Limits, SetupError, probe};
+use sws::runtime::{Config, Limits};
 use sws::{HttpLimits, Router, ServeDir, ServeError, Server};
 
 /// The most workers: more threads than a machine has cores help nobody.
@@ -84,8 +85,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
 pub enum Failure {
     /// The folder.
     Folder(PathBuf, io::Error),
-    /// io_uring.
-    Setup(SetupError),
     /// The server.
     Serve(ServeError),
 }
@@ -102,7 +101,6 @@ impl fmt::Display for Failure {
                     _ => error.fmt(f),
                 }
             }
-            Failure::Setup(error) => error.fmt(f),
             Failure::Serve(error) => error.fmt(f),
         }
     }
@@ -117,14 +115,20 @@ impl From<ServeError> for Failure {
 /// Serves until a signal ends it.
 pub fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let site = site(args).map_err(|error| Failure::Folder(args.dir.clone(), error))?;
-    probe().map_err(Failure::Setup)?;
     let mut server = Server::bind(args.listen.as_str())?.workers(args.workers as usize)?;
     if let Some(addr) = &args.admin {
         server = server.admin(addr.as_str())?;
     }
     let server = server.limits(http_limits(args)).config(config(args));
-    announce(&args.dir, &server);
-    server.serve(move || Router::new().fallback(site.clone()))?;
+    let line = announcement(&args.dir, &server);
+    let missing = AtomicU64::new(args.workers);
+    server.serve(move || {
+        // Each worker makes its router when it is there itself; with the last one all are.
+        if missing.fetch_sub(1, Ordering::Relaxed) == 1 {
+            announce(&line);
+        }
+        Router::new().fallback(site.clone())
+    })?;
     Ok(())
 }
 
@@ -156,14 +160,15 @@ fn config(args: &ServeArgs) -> Config {
     }
 }
 
-/// Says where the folder is served: the listener has its address, and connections wait in it.
-fn announce(dir: &Path, server: &Server) {
-    let mut line = format!("serving {} on http://{}", dir.display(), server.addr());
-    if let Some(addr) = server.admin_addr() {
-        line.push_str(&format!(", admin on http://{addr}"));
-    }
-    // A server whose output nobody reads serves all the same.
+/// Says what is served where.
+fn announcement(dir: &Path, server: &Server) -> String {
+    let admin = server.admin_addr().map_or_else(String::new, |addr| format!(", admin on http://{addr}"));
+    format!("serving {} on http://{}{admin}", dir.display(), server.addr())
+}
+
+fn announce(line: &str) {
     let mut out = io::stdout().lock();
+    // A server whose output nobody reads serves all the same.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
