@@ -40,7 +40,10 @@ impl Folder {
     /// The program where every user can start it.
     fn program(&self) -> PathBuf {
         let copy = self.path("sws");
-        fs::copy(PROGRAM, &copy).expect("copied");
+        // By a process of its own: a child that another test starts meanwhile would inherit the descriptor that writes,
+        // and a file that is open for writing cannot be executed.
+        let copied = Command::new("cp").arg(PROGRAM).arg(&copy).status().expect("cp");
+        assert!(copied.success());
         fs::set_permissions(&self.0, fs::Permissions::from_mode(0o755)).expect("set");
         copy
     }
