@@ -63,6 +63,7 @@ pub(crate) struct Core {
     pub(crate) phase: Cell<Phase>,
     pub(crate) stats: crate::stats::Counters,
     pub(crate) loop_ops: LoopOps,
+    #[cfg_attr(sws_sim, expect(dead_code, reason = "time is the script's"))]
     pub(crate) start: Instant,
     pub(crate) now: Cell<Duration>,
 }

@@ -428,6 +428,8 @@ impl EventHandler for HttpService {
     fn on_drain(&mut self, conn: &mut Conn<'_, HttpConn>) {
         conn.update(|state| state.flags.draining = true);
         match conn.workspace().phase {
+            // What has come already is answered, and that answer is the last.
+            Phase::Head if conn.pending_input() > 0 => conn.resume_input(),
             Phase::Head => conn.close(),
             Phase::Handling | Phase::Deferred | Phase::Discarding | Phase::Closing => {}
         }
