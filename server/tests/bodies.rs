@@ -303,3 +303,17 @@ fn a_stream_may_take_longer_than_a_handler() {
     drop(client);
     settle(server);
 }
+
+/// HTTP/1.0 has no chunks: the end of the connection is the end of the body, so a body that breaks off must end otherwise.
+#[test]
+fn a_stream_that_fails_is_reset_for_http_1_0() {
+    let server = start_with(HttpLimits::default(), broken_router);
+    for path in ["/error", "/panic"] {
+        let mut stream = std::net::TcpStream::connect(server.addr()).expect("connects");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").expect("asks");
+        let end = stream.read_to_end(&mut Vec::new());
+        assert_eq!(end.expect_err("no clean end").kind(), std::io::ErrorKind::ConnectionReset, "{path}");
+    }
+    settle(server);
+}

@@ -8,12 +8,16 @@
 //!
 //! A slot is doomed from anywhere, also inside a callback; the tearing down is done by the loop between events, so that no
 //! handler is called inside another call of itself.
+//!
+//! # Unsafe
+//!
+//! The one operation with memory, the option of a reset, names a static.
 
 use super::{ConnId, Conns, descriptor, flag};
 use crate::core::Core;
 use crate::limits::LINGER;
 use crate::stats::count;
-use sws_rings::Op;
+use sws_rings::{Op, Span};
 use sws_stackpool::SlotState;
 
 const SHUT_WR: i32 = 1;
@@ -66,6 +70,21 @@ impl Conns {
         if new == Some(true) {
             self.doomed.borrow_mut().push_back(id);
         }
+    }
+
+    /// Marks a connection to be torn down so that its peer sees a reset, not an end.
+    pub(super) fn reset(&self, core: &Core, id: ConnId) {
+        if !self.is_open(id) {
+            return;
+        }
+        static AT_ONCE: libc::linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        if let Some(descriptor) = self.with(id, |slot| descriptor(slot)) {
+            let (level, name) = (libc::SOL_SOCKET as u32, libc::SO_LINGER as u32);
+            let op = Op::SetSocketOption { descriptor, level, name, value: Span::of_value(&AT_ONCE) };
+            // SAFETY: the value is static. A kernel without the operation refuses it, and the peer sees an end.
+            unsafe { self.submit(core, id, &op) };
+        }
+        self.doom(id);
     }
 
     /// Tears down what was marked: the handler is told, and everything in flight is ended.

@@ -283,6 +283,11 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
         self.core.conns.doom(self.id);
     }
 
+    /// Closes the connection at once by a reset, so that the peer cannot take what it has for all there is.
+    pub fn reset(&mut self) {
+        self.core.conns.reset(self.core, self.id);
+    }
+
     /// Whether [`close`](Conn::close) or another end was asked for.
     pub fn is_closing(&self) -> bool {
         let over = flag::CLOSE_AFTER | flag::DOOMED | flag::LINGERING;

@@ -80,7 +80,7 @@ pub(super) fn answer(shared: &Rc<Shared>, facts: &RequestFacts, response: Respon
     shared.metrics.count_request(status, turn_time().saturating_sub(facts.began));
     if rest.is_err() {
         // The answer cannot be completed: the peer must not take what it has for the whole.
-        with_conn::<HttpConn, _>(facts.id, |conn| conn.abort());
+        with_conn::<HttpConn, _>(facts.id, |conn| conn.reset());
     }
     true
 }

@@ -164,7 +164,7 @@ impl HttpService {
         if more || blocked {
             return;
         }
-        if flags.ended {
+        if flags.ended || flags.draining {
             conn.close();
         } else if left > 0 && !flags.head_timed {
             conn.update(|state| state.flags.head_timed = true);
@@ -403,7 +403,7 @@ impl EventHandler for HttpService {
         match state.phase {
             _ if state.flags.writing || conn.pending_output() > 0 => {
                 if !self.made_progress(conn) {
-                    conn.abort();
+                    conn.reset();
                 }
             }
             Phase::Head if state.flags.head_timed => self.reject(conn, Reject::RequestTimeout),
@@ -411,7 +411,7 @@ impl EventHandler for HttpService {
             // A body that streams counts by its progress; one that has begun cannot become another answer.
             Phase::Handling if state.flags.answering => match self.made_progress(conn) {
                 true => conn.set_deadline(Some(self.shared.limits.handler_timeout)),
-                false => conn.abort(),
+                false => conn.reset(),
             },
             Phase::Handling => match (state.flags.reading, state.fiber) {
                 (true, Some(fiber)) => {
