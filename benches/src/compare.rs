@@ -62,7 +62,7 @@ pub fn run(options: &Options) -> io::Result<()> {
             options.runs
         );
         let able: Vec<_> = contestants.iter().copied().filter(|&c| scenario.is_for(c)).collect();
-        println!("{}", markdown(&measure_all(options, scenario, &able, &mut failed)));
+        println!("{}", markdown("server", &measure_all(options, scenario, &able, &mut failed)));
     }
     if failed > 0 {
         return Err(io::Error::other(format!("{failed} measurements failed")));

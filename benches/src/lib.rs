@@ -8,6 +8,11 @@
 //!                          └─ table                     medians over interleaved runs
 //! bin/memory ─── memory                 idle connections: resident and slab bytes each
 //! bin/pingpong ─ pingpong               two threads that wake each other
+//! bin/fiber_cost ┬ fiber_cost           a fiber's life and a switch, beside the bare coroutine
+//!                └ suspended            resident bytes of a suspended handler
+//! bin/submit_latency ─ submit_latency   a job and its answer, beside the ping-pong
+//! bin/quiet ──── quiet                  idle connections held by receives and by polls
+//! bin/figures                           all of them, as one document
 //! ```
 //!
 //! The contestants of this crate are served by the measuring program itself, started again as a
@@ -18,6 +23,7 @@
 
 pub mod compare;
 pub mod contestant;
+pub mod fiber_cost;
 pub mod floor;
 pub mod histogram;
 pub mod load;
@@ -25,6 +31,10 @@ pub mod memory;
 pub mod peers;
 pub mod pingpong;
 pub mod process;
+pub mod quiet;
+pub mod submit_latency;
+pub mod suspended;
+pub mod sws_server;
 pub mod sys;
 pub mod syscalls;
 pub mod table;

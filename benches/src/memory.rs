@@ -103,7 +103,7 @@ const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
 const SETTLED_BYTES: u64 = 64 * 1024;
 
 /// Reads until two readings differ by less than [`SETTLED_BYTES`]: what was closed is freed a little later.
-fn settled(server: &Server) -> io::Result<Reading> {
+pub(crate) fn settled(server: &Server) -> io::Result<Reading> {
     let end = Instant::now() + SETTLE_PATIENCE;
     let mut last = read(server)?;
     loop {

@@ -4,13 +4,18 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::histogram::Histogram;
 use crate::sys;
 
 /// Latency of `rounds` round trips, after a tenth as many unmeasured ones; each thread on its core, if given.
 pub fn round_trips(rounds: u32, cpus: Option<[usize; 2]>) -> io::Result<Histogram> {
+    round_trips_paced(rounds, Duration::ZERO, cpus)
+}
+
+/// As [`round_trips`], with a rest of `gap` before each, in which both threads sleep.
+pub fn round_trips_paced(rounds: u32, gap: Duration, cpus: Option<[usize; 2]>) -> io::Result<Histogram> {
     let (ping, pong) = (EventFd::new()?, EventFd::new()?);
     let warmup = rounds.div_ceil(10);
     thread::scope(|scope| {
@@ -30,6 +35,9 @@ pub fn round_trips(rounds: u32, cpus: Option<[usize; 2]>) -> io::Result<Histogra
             }
             let mut latency = Histogram::new();
             for round in 0..warmup + rounds {
+                if !gap.is_zero() {
+                    thread::sleep(gap);
+                }
                 let start = Instant::now();
                 ping.signal()?;
                 pong.wait()?;

@@ -106,7 +106,7 @@ impl Server {
 
     /// Resident bytes.
     pub fn rss_bytes(&self) -> io::Result<u64> {
-        kib_field(&format!("/proc/{}/status", self.pid()), "VmRSS:")
+        rss_bytes_of(self.pid())
     }
 
     /// Ends it: SIGTERM, and SIGKILL if that does not help within two seconds. An error if it had ended by
@@ -151,6 +151,28 @@ pub struct SlabBytes {
 pub fn slab_bytes() -> io::Result<SlabBytes> {
     let path = "/proc/meminfo";
     Ok(SlabBytes { total: kib_field(path, "Slab:")?, unreclaimable: kib_field(path, "SUnreclaim:")? })
+}
+
+/// Resident bytes of a process.
+pub fn rss_bytes_of(pid: u32) -> io::Result<u64> {
+    kib_field(&format!("/proc/{pid}/status"), "VmRSS:")
+}
+
+/// Bytes of the slab caches in which the kernel keeps a ring's armed operations (`io_kiocb` and the general ones), of the
+/// whole machine; sockets and files are in none of them. Only root may read that.
+pub fn ring_slab_bytes() -> io::Result<u64> {
+    let path = "/proc/slabinfo";
+    let text = std::fs::read_to_string(path)?;
+    // After a version and a heading: the name, objects in use, objects, bytes of one.
+    let bytes_of = |line: &str| -> Option<u64> {
+        let mut fields = line.split_whitespace();
+        let name = fields.next()?;
+        let objects: u64 = fields.next()?.parse().ok()?;
+        let size: u64 = fields.nth(1)?.parse().ok()?;
+        let holds_operations = name == "io_kiocb" || name.starts_with("kmalloc-");
+        Some(if holds_operations { objects * size } else { 0 })
+    };
+    text.lines().skip(2).map(bytes_of).sum::<Option<u64>>().ok_or_else(|| unreadable(path))
 }
 
 fn process_clock(pid: u32) -> io::Result<Duration> {

@@ -56,15 +56,15 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The rows as a table: each cell the median over the runs with the least and the greatest value.
+/// The rows as a table, whose first column is headed `subject`: each other cell the median over the runs with the least and the greatest value.
 ///
 /// The ratio to the floor is taken run by run, against the floor with the lowest median of that
 /// column, and its median is shown: what disturbs the machine disturbs both.
-pub fn markdown(rows: &[Row]) -> String {
+pub fn markdown(subject: &str, rows: &[Row]) -> String {
     let rows: Vec<&Row> = rows.iter().filter(|row| !row.runs.is_empty()).collect();
     let Some(first) = rows.first() else { return String::new() };
     let columns = &first.runs[0];
-    let mut text = String::from("| server |");
+    let mut text = format!("| {subject} |");
     let mut rule = String::from("|---|");
     for figure in columns {
         write!(text, " {} |", figure.name).expect("a String takes all");
@@ -125,7 +125,7 @@ mod tests {
             row("floor", true, &[2.0, 4.0, 3.0]),
             row("other", false, &[4.0, 8.0, 30.0]),
         ];
-        let table = markdown(&rows);
+        let table = markdown("server", &rows);
         assert!(table.contains("| other | 8.0 (4.0–30.0), 2.00 |"), "{table}");
         assert!(table.contains("| floor | 3.0 (2.0–4.0), 1.00 |"), "{table}");
     }

@@ -23,7 +23,7 @@ impl IdleSet {
     pub fn open(addr: SocketAddr, path: &str, count: usize) -> Result<Self, AskError> {
         let mut set = IdleSet { streams: Vec::with_capacity(count), ask: request(addr, path) };
         for index in 0..count {
-            let stream = connect_from(source_of(index, addr), addr)?;
+            let stream = connect_from(loopback_source(index, addr), addr)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_nodelay(true)?;
             ask(&stream, &set.ask)?;
@@ -48,7 +48,8 @@ impl IdleSet {
     }
 }
 
-fn source_of(index: usize, addr: SocketAddr) -> Option<IpAddr> {
+/// The address from which connection `index` comes, where `addr` is on the loopback: one has too few ports for all.
+pub fn loopback_source(index: usize, addr: SocketAddr) -> Option<IpAddr> {
     let last = 2 + index / PER_SOURCE;
     assert!(last < 255, "more connections than 127.0.0.0/24 has room for");
     addr.ip().is_loopback().then_some(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last as u8)))

@@ -21,7 +21,7 @@ pub use answer::{AnswerReader, HEAD_BYTES_MAX, Malformed};
 pub use burst::{Burst, burst};
 pub use closed::{Closed, closed};
 pub use connection::{AskError, request};
-pub use idle::IdleSet;
+pub use idle::{IdleSet, loopback_source};
 pub use paced::{Mixed, MixedReport, mixed};
 
 use crate::histogram::Histogram;

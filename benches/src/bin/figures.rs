@@ -1,0 +1,78 @@
+//! `just figures`: every measuring program once, as one Markdown document, each behind its command.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+
+use clap::Parser;
+
+/// Runs all measuring programs and prints one document. They must be built: `cargo build --release -p benches --bins`
+/// and `cargo build --release -p examples --example bench_server`.
+#[derive(Parser)]
+struct Args {
+    /// Sizes that only show that everything runs.
+    #[arg(long)]
+    tiny: bool,
+}
+
+/// One part of the document.
+struct Section {
+    title: &'static str,
+    program: &'static str,
+    args: &'static str,
+    tiny: &'static str,
+}
+
+const SECTIONS: &[Section] = &[
+    Section { title: "Servers under load", program: "compare", args: "", tiny: "--tiny" },
+    Section {
+        title: "Memory of idle connections",
+        program: "memory",
+        args: "--contestant sws,floor-uring,hyper --connections 15000",
+        tiny: "--contestant sws,floor-uring --connections 200 --warmup-connections 16",
+    },
+    Section { title: "Idle connections, held both ways", program: "quiet", args: "", tiny: "--tiny" },
+    Section { title: "Fibers", program: "fiber_cost", args: "", tiny: "--tiny" },
+    Section { title: "Work on the pool", program: "submit_latency", args: "", tiny: "--tiny" },
+];
+
+fn main() -> io::Result<ExitCode> {
+    let args = Args::parse();
+    println!("# Figures\n\n{}\n", machine());
+    let mut failed = Vec::new();
+    for section in SECTIONS {
+        let arguments = if args.tiny { section.tiny } else { section.args };
+        let command = format!("cargo run --release -p benches --bin {} -- {arguments}", section.program);
+        println!("## {}\n\n```sh\n{}\n```\n", section.title, command.trim_end_matches([' ', '-']));
+        if !run(section.program, arguments)? {
+            println!("It failed: what it measured is not complete.\n");
+            failed.push(section.program);
+        }
+    }
+    if failed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("failed: {}", failed.join(", "));
+    Ok(ExitCode::FAILURE)
+}
+
+/// Runs the program that lies beside this one; whether it ended well.
+fn run(program: &str, arguments: &str) -> io::Result<bool> {
+    let path: PathBuf = std::env::current_exe()?.with_file_name(program);
+    let status = Command::new(&path).args(arguments.split_whitespace()).stdin(Stdio::null()).status();
+    match status {
+        Ok(status) => Ok(status.success()),
+        Err(error) => {
+            eprintln!("{}: {error}; build it with `cargo build --release -p benches --bins`", path.display());
+            Ok(false)
+        }
+    }
+}
+
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split_whitespace().next().unwrap_or("unknown");
+    format!("{cores} cores, Linux {}, load average {load} at the beginning.", kernel.trim())
+}
