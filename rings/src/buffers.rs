@@ -156,9 +156,9 @@ impl BufferRing {
         }
     }
 
-    /// Adds buffers when held leases leave the kernel fewer than half of the first count, so that handlers which
-    /// keep their leases while they are suspended cannot starve the ring. Up to `count_max`; returns whether the
-    /// kernel has any buffer now.
+    /// Adds buffers when held leases leave the kernel fewer than half of the first count, up to `count_max`; beyond, holders
+    /// are to copy ([`Lease::is_scarce`]), so that suspended handlers cannot starve the ring. Returns whether the kernel has
+    /// any buffer now.
     pub(crate) fn replenish(&self) -> bool {
         let shared = &self.shared;
         if shared.in_kernel.get() < shared.count.div_ceil(2) {
@@ -316,6 +316,15 @@ impl Lease {
             offset: self.offset + range.start as u32,
             len: (range.end - range.start) as u32,
         }
+    }
+}
+
+impl Lease {
+    /// Whether all buffers that there may be exist, and most of them are held: then nobody should hold one for long.
+    pub fn is_scarce(&self) -> bool {
+        let shared = &self.shared;
+        let exist = usize::from(shared.provided.get());
+        exist == shared.states.len() && usize::from(shared.in_kernel.get()) < exist / 2
     }
 }
 

@@ -237,9 +237,10 @@ impl Ring {
         }
         let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
         // ETIME: the timeout. EINTR: a signal. EBUSY, EAGAIN, ENOMEM: the kernel wants completions taken first, and
-        // what was not submitted stays in the queue. Anything else is a mistake of this file.
+        // what was not submitted stays in the queue. EBADR: the kernel had no memory for a completion and dropped it; its
+        // operation ends by its deadline. Anything else is a mistake of this file.
         assert!(
-            matches!(errno, libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN | libc::ENOMEM),
+            matches!(errno, libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN | libc::ENOMEM | libc::EBADR),
             "io_uring_enter: errno {errno}"
         );
     }

@@ -228,7 +228,13 @@ impl Server {
         let mut others =
             Running { addr: self.addr, admin_addr: None, handles: Vec::new(), threads: Vec::new() };
         for (number, listener) in listeners {
-            let (handle, thread) = plan.spawn(number, listener, None)?;
+            let (handle, thread) = match plan.spawn(number, listener, None) {
+                Ok(started) => started,
+                Err(error) => {
+                    others.shutdown();
+                    return Err(error);
+                }
+            };
             handles.push(handle.clone());
             others.handles.push(handle);
             others.threads.push(thread);

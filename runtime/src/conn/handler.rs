@@ -99,8 +99,9 @@ impl Data<'_> {
     /// When the range is not inside the data.
     pub fn hold(&self, range: Range<usize>) -> Held {
         match self.lease {
-            Some(lease) => Held(Inner::Lease(lease.slice(range))),
-            None => Held(Inner::Owned(self.bytes[range].to_vec())),
+            // Held buffers are not the kernel's: when few are left, a copy keeps the worker from going deaf.
+            Some(lease) if !lease.is_scarce() => Held(Inner::Lease(lease.slice(range))),
+            _ => Held(Inner::Owned(self.bytes[range].to_vec())),
         }
     }
 }
@@ -228,7 +229,7 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     }
 
     /// Lets `f` write output of about `len` bytes in place. Beyond the bound of [`send`](Conn::send) nothing is refused:
-    /// this is for answers, whose number the caller bounds.
+    /// this is for answers, whose number the caller bounds. `f` must not use connections: the output is borrowed.
     ///
     /// # Errors
     /// [`SendError::Closed`] when the connection is closing, [`SendError::NoBuffer`] when all pooled buffers are in use.
@@ -295,9 +296,13 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     }
 
     /// Calls [`EventHandler::on_deadline`] after this time, in place of any deadline set before; `None` for never. Exact
-    /// to 8 ms.
+    /// to 8 ms. A connection that lingers has the runtime's own.
     #[inline]
     pub fn set_deadline(&mut self, after: Option<Duration>) {
+        let lingering = self.core.conns.with(self.id, |slot| slot.flags & flag::LINGERING != 0);
+        if lingering == Some(true) {
+            return;
+        }
         self.core.conns.set_deadline(self.core, self.id, after);
     }
 

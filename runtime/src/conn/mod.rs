@@ -167,7 +167,7 @@ impl Conns {
         match completion.token.kind() {
             OpKind::Recv => self.on_receive(core, id, completion),
             OpKind::Send => self.on_sent(core, id, completion.result),
-            OpKind::Poll => self.on_poll(core, id),
+            OpKind::Poll => self.on_poll(core, id, completion.result),
             OpKind::Close => self.on_closed(core, id),
             OpKind::Cancel => {
                 self.with(id, |slot| slot.flags &= !flag::CANCELLING);
@@ -253,7 +253,7 @@ impl Conns {
 
     /// Whether some connection has something to do in the next turn already.
     pub(crate) fn has_leftover(&self) -> bool {
-        !self.leftover.borrow().is_empty() || !self.doomed.borrow().is_empty()
+        !self.leftover.borrow().is_empty() || !self.doomed.borrow().is_empty() || !self.dirty.borrow().is_empty()
     }
 
     /// Connections open now, and the most there were.

@@ -112,7 +112,7 @@ impl Output {
     /// Takes what was sent from the front; `release` gets the pooled buffers that are done with.
     fn advance(&mut self, mut sent: usize, mut release: impl FnMut(Vec<u8>)) {
         self.in_flight = 0;
-        self.pending -= sent;
+        self.pending = self.pending.saturating_sub(sent);
         sent += self.sent;
         while let Some(front) = self.pieces.front() {
             let len = front.bytes().len();

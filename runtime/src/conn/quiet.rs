@@ -98,9 +98,16 @@ impl Conns {
         }
     }
 
-    /// A quiet connection has something to read, or has ended: the receive will tell.
-    pub(super) fn on_poll(&self, core: &Core, id: ConnId) {
-        self.with(id, |slot| slot.flags = (slot.flags | flag::ACTIVE) & !flag::POLLING);
+    /// A quiet connection has something to read, or has ended: the receive will tell. One that takes no bytes has broken.
+    pub(super) fn on_poll(&self, core: &Core, id: ConnId, result: Result<u32, i32>) {
+        const BROKEN: u32 = (libc::POLLERR | libc::POLLHUP) as u32;
+        let deaf = self.with(id, |slot| {
+            slot.flags = (slot.flags | flag::ACTIVE) & !flag::POLLING;
+            slot.flags & (flag::PAUSED | flag::ENDED) != 0
+        });
+        if deaf == Some(true) && result.is_ok_and(|events| events & BROKEN != 0) {
+            self.doom(id);
+        }
         self.arm_receive(core, id);
         self.end_op(core, id);
     }

@@ -102,6 +102,30 @@ impl Conns {
         if let Some(Some(descriptor)) = descriptor {
             self.submit_plain(core, id, Op::RecvMulti { descriptor });
             self.wake_sweep(core);
+        } else {
+            self.arm_hangup(core, id);
+        }
+    }
+
+    /// A connection that is open and takes no bytes, because its input is full or its peer has ended its side, has a poll in
+    /// flight for nothing but an error or a hang-up: a reset is noticed, and its handler cancelled.
+    fn arm_hangup(&self, core: &Core, id: ConnId) {
+        let not_now = flag::RECEIVING
+            | flag::POLLING
+            | flag::CANCELLING
+            | flag::STARVED
+            | flag::LINGERING
+            | flag::DOOMED;
+        let descriptor = self.with(id, |slot| {
+            let deaf = slot.flags & (flag::PAUSED | flag::ENDED) != 0;
+            let arm = deaf && slot.flags & not_now == 0 && slot.state() == SlotState::Live;
+            arm.then(|| {
+                slot.flags |= flag::POLLING;
+                descriptor(slot)
+            })
+        });
+        if let Some(Some(descriptor)) = descriptor {
+            self.submit_plain(core, id, Op::Poll { descriptor, events: 0, multi: false });
         }
     }
 
@@ -218,8 +242,13 @@ impl Conns {
             }
             resume
         });
-        if resume == Some(true) {
-            self.arm_receive(core, id);
+        match resume {
+            // Its end arms the receive.
+            Some(true) if self.with(id, |slot| slot.flags & flag::POLLING != 0) == Some(true) => {
+                self.cancel_receive(core, id);
+            }
+            Some(true) => self.arm_receive(core, id),
+            Some(false) | None => {}
         }
     }
 

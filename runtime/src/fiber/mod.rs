@@ -263,7 +263,9 @@ impl Fibers {
 
     fn insert(&self, record: Record) -> Option<FiberId> {
         let mut records = self.records.borrow_mut();
-        if records.len() >= self.max {
+        // The running fiber may need a record of its own, though it has none yet.
+        let kept = usize::from(self.on_fiber() && self.running.id.get().is_none() && record.state != State::Running);
+        if records.len() + kept >= self.max {
             return None;
         }
         let id = FiberId(records.insert(record));
@@ -349,7 +351,8 @@ impl Fibers {
     /// # Panics
     /// When not called on a fiber: there is nothing to suspend.
     pub(crate) fn waiter(&self) -> Waiter {
-        let fiber = self.current().expect("only a fiber can wait: start one with `go`");
+        assert!(self.on_fiber(), "only a fiber can wait: start one with `go`");
+        let fiber = self.current().expect("the place of the running fiber is kept free");
         let mut records = self.records.borrow_mut();
         let record = records.get_mut(fiber.0).expect("the running fiber has a record");
         record.sequence = record.sequence.wrapping_add(1);

@@ -1,6 +1,6 @@
 //! A request body as the handler reads it: from the connection's input, waiting for more.
 
-use super::{BodyLeft, HttpConn, Shared, update};
+use super::{BodyLeft, HttpConn, Shared, update, with_request};
 use crate::body::{BodyError, BodySource};
 use crate::http1::{CONTINUE, ChunkEvent};
 use std::io;
@@ -92,15 +92,16 @@ impl ConnBody {
             state.fiber = fiber;
             state.flags.reading = true;
         });
-        let timeout = self.shared.limits.body_timeout;
-        with_conn::<HttpConn, _>(self.id, |conn| conn.set_deadline(Some(timeout)));
+        let limits = &self.shared.limits;
+        with_request(self.id, self.sequence, |conn| conn.set_deadline(Some(limits.body_timeout)));
         let parked = park("request body");
-        let timed_out = self.with(|state| {
-            state.flags.reading = false;
-            std::mem::take(&mut state.flags.timed_out)
+        let timed_out = with_request(self.id, self.sequence, |conn| {
+            conn.set_deadline(Some(limits.handler_timeout));
+            conn.update(|state| {
+                state.flags.reading = false;
+                std::mem::take(&mut state.flags.timed_out)
+            })
         });
-        let timeout = self.shared.limits.handler_timeout;
-        with_conn::<HttpConn, _>(self.id, |conn| conn.set_deadline(Some(timeout)));
         match (parked, timed_out) {
             (_, Some(true)) => Err(BodyError::TimedOut.into()),
             (Ok(()), Some(false)) => Ok(()),

@@ -3,7 +3,7 @@
 //! A [`Deferred`] is a `Send` handle to one request. Its answer goes through the worker's door to the loop, and is sent from
 //! there by a fiber. Whether the client is still there is known at once, from a word that both sides share.
 
-use super::{HttpConn, RequestFacts, Shared, finish};
+use super::{HttpConn, Phase, RequestFacts, Shared, finish, with_request};
 use crate::http1::Reject;
 use crate::into_response::IntoResponse;
 use crate::response::Response;
@@ -13,7 +13,7 @@ use std::fmt;
 use std::rc::{Rc, Weak};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use sws_runtime::{ConnId, Handle, current_handle, run_deferred_hooks, try_go, with_conn};
+use sws_runtime::{ConnId, Handle, current_handle, run_deferred_hooks, try_go};
 
 const WAITING: u8 = 0;
 const ANSWERED: u8 = 1;
@@ -39,7 +39,7 @@ thread_local! {
 /// The deferred requests of a service, each with the word that says whether it is still waited for.
 pub(crate) struct Deferrals {
     number: usize,
-    waiting: RefCell<HashMap<ConnId, Arc<AtomicU8>>>,
+    waiting: RefCell<HashMap<ConnId, (u32, Arc<AtomicU8>)>>,
 }
 
 impl Deferrals {
@@ -54,15 +54,23 @@ impl Deferrals {
     /// The connection is gone, or is not waited for any more.
     pub(super) fn forget(&self, id: ConnId) {
         let word = self.waiting.borrow_mut().remove(&id);
-        if let Some(word) = word {
+        if let Some((_, word)) = word {
             // An answer that is on its way finds that nobody waits.
             let _ = word.compare_exchange(WAITING, GONE, Ordering::AcqRel, Ordering::Acquire);
         }
     }
 
+    /// The answer has come. The connection may have deferred another request since.
+    fn answered(&self, facts: &RequestFacts) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.get(&facts.id).is_some_and(|(sequence, _)| *sequence == facts.sequence) {
+            waiting.remove(&facts.id);
+        }
+    }
+
     pub(crate) fn defer(&self, facts: RequestFacts) -> Deferred {
         let word = Arc::new(AtomicU8::new(WAITING));
-        self.waiting.borrow_mut().insert(facts.id, Arc::clone(&word));
+        self.waiting.borrow_mut().insert(facts.id, (facts.sequence, Arc::clone(&word)));
         Deferred {
             word,
             target: Target::Connection { worker: current_handle(), service: self.number, facts },
@@ -169,7 +177,7 @@ impl fmt::Debug for Deferred {
 fn send(service: usize, facts: RequestFacts, response: Response) {
     let shared = SERVICES.with_borrow(|services| services.get(service).and_then(Weak::upgrade));
     let Some(shared) = shared else { return };
-    shared.deferrals.waiting.borrow_mut().remove(&facts.id);
+    shared.deferrals.answered(&facts);
     run_deferred_hooks();
     let fiber = {
         let shared = Rc::clone(&shared);
@@ -179,6 +187,13 @@ fn send(service: usize, facts: RequestFacts, response: Response) {
         })
     };
     if fiber.is_none() {
-        with_conn::<HttpConn, _>(facts.id, |conn| finish::reject(&shared, conn, Reject::Overloaded));
+        with_request(facts.id, facts.sequence, |conn| {
+            let waits = |state: &mut HttpConn| {
+                matches!(state.phase, Phase::Handling | Phase::Deferred) && !state.flags.answering
+            };
+            if conn.update(waits) {
+                finish::reject(&shared, conn, Reject::Overloaded);
+            }
+        });
     }
 }

@@ -2,14 +2,14 @@
 
 use super::respond::Begun;
 use super::service::Shared;
-use super::{BodyLeft, HttpConn, Phase, RequestFacts, respond, update};
+use super::{BodyLeft, HttpConn, Phase, RequestFacts, respond, update, with_request};
 use crate::context::Context;
 use crate::http1::Reject;
 use crate::response::Response;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use sws_runtime::{Conn, turn_time, with_conn};
+use sws_runtime::{Conn, cancel_fiber, current_fiber, turn_time, with_conn};
 
 /// Runs on the request's fiber: handler, answer, and what follows it.
 pub(super) fn serve(mut ctx: Box<Context>) {
@@ -80,7 +80,7 @@ pub(super) fn answer(shared: &Rc<Shared>, facts: &RequestFacts, response: Respon
     shared.metrics.count_request(status, turn_time().saturating_sub(facts.began));
     if rest.is_err() {
         // The answer cannot be completed: the peer must not take what it has for the whole.
-        with_conn::<HttpConn, _>(facts.id, |conn| conn.reset());
+        with_request(facts.id, facts.sequence, |conn| conn.reset());
     }
     true
 }
@@ -93,7 +93,7 @@ fn finish(shared: &Shared, conn: &mut Conn<'_, HttpConn>, facts: &RequestFacts, 
             return None;
         }
         let inline = state.flags.inline;
-        state.fiber = None;
+        let fiber = state.fiber.take();
         state.scanned = 0;
         state.flags.head_timed = false;
         state.flags.inline = false;
@@ -105,9 +105,13 @@ fn finish(shared: &Shared, conn: &mut Conn<'_, HttpConn>, facts: &RequestFacts, 
             (true, BodyLeft::None | BodyLeft::Length(0)) => Phase::Head,
             (true, BodyLeft::Length(_) | BodyLeft::Chunked(_)) => Phase::Discarding,
         };
-        Some((state.phase, inline, state.flags.ended))
+        Some((state.phase, inline, state.flags.ended, fiber))
     });
-    let Some((phase, inline, ended)) = done else { return };
+    let Some((phase, inline, ended, fiber)) = done else { return };
+    if let Some(handler) = fiber.filter(|&fiber| Some(fiber) != current_fiber()) {
+        // It deferred its request, and still waits for something of it.
+        cancel_fiber(handler);
+    }
     match phase {
         Phase::Closing => {
             conn.set_deadline(Some(shared.limits.write_timeout));
@@ -137,8 +141,10 @@ fn finish(shared: &Shared, conn: &mut Conn<'_, HttpConn>, facts: &RequestFacts, 
 pub(super) fn await_next(shared: &Shared, conn: &mut Conn<'_, HttpConn>, idle: bool) -> bool {
     let blocked = conn.pending_output() > shared.limits.output_bytes_high;
     if blocked {
-        conn.update(|state| state.flags.blocked = true);
-        conn.set_deadline(Some(shared.limits.write_timeout));
+        // What the peer sends meanwhile does not put the deadline off: only its reading does.
+        if !conn.update(|state| std::mem::replace(&mut state.flags.blocked, true)) {
+            conn.set_deadline(Some(shared.limits.write_timeout));
+        }
     } else if idle {
         conn.set_deadline(Some(shared.limits.idle_timeout));
     }
@@ -177,9 +183,11 @@ pub(super) fn close(conn: &mut Conn<'_, HttpConn>) {
 
 /// Gives a connection whose answer was deferred back to the request that it waits for; not one that was answered already.
 pub(super) fn resume_deferred(facts: &RequestFacts) {
+    let fiber = current_fiber();
     update(facts.id, |state| {
         if state.sequence == facts.sequence && state.phase == Phase::Deferred {
             state.phase = Phase::Handling;
+            state.fiber = fiber;
         }
     });
 }

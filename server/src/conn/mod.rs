@@ -27,7 +27,7 @@ pub(crate) use service::{HttpService, Shared};
 
 use crate::http1::ChunkedDecoder;
 use http::Version;
-use sws_runtime::{ConnId, FiberId, with_conn};
+use sws_runtime::{Conn, ConnId, FiberId, with_conn};
 
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,6 +110,15 @@ pub(crate) struct RequestFacts {
     pub(crate) is_head: bool,
     /// When it came, on the worker's clock.
     pub(crate) began: std::time::Duration,
+}
+
+/// Calls `f` with a connection that is still busy with the request of this number.
+pub(crate) fn with_request<R>(
+    id: ConnId,
+    sequence: u32,
+    f: impl FnOnce(&mut Conn<'_, HttpConn>) -> R,
+) -> Option<R> {
+    with_conn::<HttpConn, _>(id, |conn| (conn.update(|state| state.sequence) == sequence).then(|| f(conn))).flatten()
 }
 
 /// Looks at a connection's state, or changes it, if it is still there.

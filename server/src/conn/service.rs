@@ -341,7 +341,7 @@ impl HttpService {
         if let Some(fiber) = state.fiber {
             cancel_fiber(fiber);
         }
-        self.reject(conn, Reject::Overloaded);
+        self.reject(conn, Reject::HandlerTimeout);
     }
 }
 

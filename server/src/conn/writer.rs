@@ -1,6 +1,6 @@
 //! A streaming body's way out: chunk by chunk, at the pace of the peer.
 
-use super::{HttpConn, RequestFacts, Shared, update};
+use super::{HttpConn, RequestFacts, Shared, update, with_request};
 use crate::http1::encode_chunk;
 use std::io;
 use std::rc::Rc;
@@ -44,12 +44,13 @@ impl ConnWriter {
             if ours != Some(true) {
                 return Err(Cancelled.into());
             }
-            let timeout = self.shared.limits.write_timeout;
-            with_conn::<HttpConn, _>(self.id, |conn| conn.set_deadline(Some(timeout)));
+            let limits = &self.shared.limits;
+            with_request(self.id, self.sequence, |conn| conn.set_deadline(Some(limits.write_timeout)));
             let parked = park("output");
-            update(self.id, |state| state.flags.writing = false);
-            let timeout = self.shared.limits.handler_timeout;
-            with_conn::<HttpConn, _>(self.id, |conn| conn.set_deadline(Some(timeout)));
+            with_request(self.id, self.sequence, |conn| {
+                conn.update(|state| state.flags.writing = false);
+                conn.set_deadline(Some(limits.handler_timeout));
+            });
             parked?;
         }
     }

@@ -179,6 +179,8 @@ table! {
     BodyTooLarge = 413 "Content Too Large" "", "content too large";
     /// RFC 9110, 15.6.1: the server's own fault.
     InternalError = 500 "Internal Server Error" "", "internal server error";
+    /// RFC 9110, 15.6.4: the handler did not answer in time.
+    HandlerTimeout = 503 "Service Unavailable" "Retry-After: 1\r\n", "the answer took too long, try again";
     /// RFC 9110, 15.6.4: no room now.
     Overloaded = 503 "Service Unavailable" "Retry-After: 1\r\n", "overloaded, try again";
 }

@@ -418,7 +418,7 @@ fn given_up(rng: &mut Rng, setting: &Setting) -> Exchange {
     let bytes = format!("GET /{path}/{time} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").into_bytes();
     let ways = match answer {
         // A deadline that comes while an earlier answer is being sent is the sending's.
-        Some(text) => vec![rejected(Reject::Overloaded), way("200 OK", TEXT, Stays::No, text)],
+        Some(text) => vec![rejected(Reject::HandlerTimeout), way("200 OK", TEXT, Stays::No, text)],
         None => {
             let head = head("200 OK", TEXT, Stays::No, "Transfer-Encoding: chunked\r\n");
             let body = b"5\r\nbegin\r\n3\r\nend\r\n0\r\n\r\n".to_vec();
