@@ -30,6 +30,12 @@ bench *ARGS:
 bench-tiny:
     cargo run --release --locked -p benches --bin compare -- --tiny
 
+# Every measuring program once, as one document; an argument such as --tiny goes to it.
+figures *ARGS:
+    cargo build --release --locked -p examples --example bench_server
+    cargo build --release --locked -p benches --bins
+    cargo run --release --locked -p benches --bin figures -- {{ ARGS }}
+
 # Each fuzz target for SECONDS.
 fuzz SECONDS="60":
     .ci/fuzz {{ SECONDS }}

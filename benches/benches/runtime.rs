@@ -4,6 +4,7 @@
 use std::io;
 use std::time::Duration;
 
+use benches::suspended::Start;
 use benches::table::markdown;
 use benches::{fiber_cost, quiet, submit_latency, suspended, sws_server, sys};
 
@@ -13,7 +14,9 @@ fn main() -> io::Result<()> {
     let plan = fiber_cost::Plan { runs: 1, rounds: 2_000, yielding: 16 };
     let (life, switch) = fiber_cost::measure(&plan).map_err(io::Error::other)?;
     println!("{}\n{}", markdown("fiber", &life), markdown("switch", &switch));
-    println!("a suspended fiber: {:.0} resident bytes", suspended::bytes_per_fiber(200)?);
+    for how in [Start::Inline, Start::Go] {
+        println!("a suspended fiber, {how:?}: {:.0} resident bytes", suspended::bytes_per_fiber(200, how)?);
+    }
     println!("a suspended request: {:.0} resident bytes\n", suspended::bytes_per_request(100, &[0])?);
 
     for gap in [Duration::ZERO, Duration::from_micros(300)] {

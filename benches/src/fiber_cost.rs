@@ -35,8 +35,8 @@ pub fn measure(plan: &Plan) -> Result<(Vec<Row>, Vec<Row>), RuntimeError> {
         [row("coroutine on one stack", true), row("`run_inline`", false), row("`go`, from a fiber", false)];
     let mut switch = [
         row("coroutine", true),
-        row(&format!("`yield_now` of {} fibers", plan.yielding), false),
-        row("`yield_now` of one fiber: a turn of the loop each", false),
+        row(&format!("half a `yield_now`, {} fibers in a turn", plan.yielding), false),
+        row("half a `yield_now`, one fiber in a turn", false),
     ];
     // The first run of each touches memory and code, and is not counted.
     for run in 0..=plan.runs {

@@ -1,12 +1,11 @@
 //! What a suspended handler costs in memory: as a fiber alone, and as a request whose connection waits for its answer.
 
-use std::cell::Cell;
 use std::io::{self, Write};
 use std::net::TcpStream;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use sws_runtime::{Config, Limits, Runtime, go, sleep, yield_now};
+use clap::ValueEnum;
+use sws_runtime::{Config, Limits, Run, Runtime, go, run_inline, sleep, yield_now};
 
 use crate::load::{loopback_source, request};
 use crate::{process, sws_server, sys};
@@ -16,29 +15,50 @@ const LONG: Duration = Duration::from_secs(3600);
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL_PERIOD: Duration = Duration::from_millis(50);
 
+/// How a fiber comes to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Start {
+    /// By `run_inline`, from the loop, as the handler of a request does.
+    Inline,
+    /// By `go`.
+    Go,
+}
+
 /// Growth of this process's resident bytes for each of `count` fibers that sleep.
-pub fn bytes_per_fiber(count: usize) -> io::Result<f64> {
+pub fn bytes_per_fiber(count: usize, how: Start) -> io::Result<f64> {
     assert!(count > 0, "there is something to measure");
     let fibers_max = u32::try_from(count + 64).map_err(io::Error::other)?;
     let limits = Limits { fibers_max, ..Limits::default() };
     let runtime = Runtime::new(Config { limits, ..Config::default() }).map_err(io::Error::other)?;
-    runtime.block_on_fiber(move || {
-        let before = process::rss_bytes_of(std::process::id())?;
-        let begun = Rc::new(Cell::new(0));
-        for _ in 0..count {
-            let begun = Rc::clone(&begun);
-            drop(go("suspended", move || {
-                begun.set(begun.get() + 1);
-                sleep(LONG)
-            }));
-        }
-        while begun.get() < count {
-            yield_now().map_err(io::Error::from)?;
-        }
-        let after = process::rss_bytes_of(std::process::id())?;
-        Ok((after as f64 - before as f64) / count as f64)
-    })
+    let before = process::rss_bytes_of(std::process::id())?;
+    match how {
+        Start::Inline => runtime.enter(|| {
+            for _ in 0..count {
+                let run = run_inline("suspended", || {
+                    // Its end is the runtime's.
+                    let _ = sleep(LONG);
+                });
+                assert!(matches!(run, Run::Suspended(_)), "a fiber that sleeps is suspended");
+            }
+        }),
+        Start::Go => runtime.block_on_fiber(move || {
+            for at in 0..count {
+                drop(go("suspended", || sleep(LONG)));
+                if at % STARTED_AT_ONCE == 0 {
+                    yield_now().expect("nobody cancels it");
+                }
+            }
+            yield_now().expect("nobody cancels it");
+        }),
+    }
+    let suspended = runtime.stats().fibers;
+    assert_eq!(suspended, count, "all of them wait");
+    let after = process::rss_bytes_of(std::process::id())?;
+    Ok((after as f64 - before as f64) / count as f64)
 }
+
+/// Fibers started in one turn of the loop: fewer than are run in one.
+const STARTED_AT_ONCE: usize = 512;
 
 /// Growth of a server's resident bytes for each of `count` requests whose handlers are suspended, connection included.
 pub fn bytes_per_request(count: usize, server_cpus: &[usize]) -> io::Result<f64> {
