@@ -42,7 +42,7 @@ fuzz SECONDS="60":
 
 # The scripted ring: 10,000 seeds, or one SEED as a failing test prints it.
 sim SEED="":
-    RUSTFLAGS="--cfg sws_sim" {{ if SEED == "" { "" } else { "SWS_SIM_SEED=" + SEED } }} SWS_SIM_SEEDS="${SWS_SIM_SEEDS:-10000}" cargo test --locked -p tests --test sim -- --nocapture
+    RUSTFLAGS="--cfg sws_sim" {{ if SEED == "" { "" } else { "SWS_SIM_SEED=" + SEED } }} SWS_SIM_SEEDS="${SWS_SIM_SEEDS:-10000}" CARGO_PROFILE_DEV_OPT_LEVEL=2 cargo test --locked -p tests --test sim -- --nocapture
 
 # The documentation, without warnings.
 doc:

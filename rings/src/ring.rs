@@ -240,7 +240,10 @@ impl Ring {
         // what was not submitted stays in the queue. EBADR: the kernel had no memory for a completion and dropped it; its
         // operation ends by its deadline. Anything else is a mistake of this file.
         assert!(
-            matches!(errno, libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN | libc::ENOMEM | libc::EBADR),
+            matches!(
+                errno,
+                libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN | libc::ENOMEM | libc::EBADR
+            ),
             "io_uring_enter: errno {errno}"
         );
     }

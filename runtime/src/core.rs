@@ -105,7 +105,10 @@ pub(crate) struct Entered<'a> {
 }
 
 impl<'a> Entered<'a> {
+    /// # Panics
+    /// On a fiber: its worker's loop stands below it, and a wait inside of another loop would leave on the wrong stack.
     pub(crate) fn new(core: &'a Rc<Core>) -> Entered<'a> {
+        assert!(!on_fiber(), "a runtime is not driven from inside of a fiber");
         Entered { before: CURRENT.replace(Rc::as_ptr(core)), core: PhantomData }
     }
 }
@@ -114,6 +117,11 @@ impl Drop for Entered<'_> {
     fn drop(&mut self) {
         CURRENT.set(self.before);
     }
+}
+
+/// Whether the caller runs on a fiber of the thread's core.
+pub(crate) fn on_fiber() -> bool {
+    try_with(|core| core.fibers.on_fiber()).unwrap_or(false)
 }
 
 /// Calls `f` with the thread's core, if it has one.

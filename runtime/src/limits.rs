@@ -45,7 +45,7 @@ impl Default for Limits {
         Limits {
             connections_max: 0,
             fibers_max: 65_536,
-            stack_bytes: 64 * 1024,
+            stack_bytes: 128 * 1024,
             input_bytes_max: 64 * 1024,
             output_bytes_max: 1024 * 1024,
             output_overflow: Overflow::Refuse,

@@ -276,6 +276,11 @@ impl Drop for Runtime {
     /// Ends all connections and fibers. A fiber that does not heed its cancellation for a second is left where it is, and the
     /// worker's memory with it: it cannot be freed under it.
     fn drop(&mut self) {
+        if core::on_fiber() {
+            // Its loop cannot be run from here.
+            std::mem::forget(Rc::clone(&self.core));
+            return;
+        }
         let entered = Entered::new(&self.core);
         self.core.door.borrow_mut().close();
         turn::end(&self.core);

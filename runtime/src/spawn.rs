@@ -51,7 +51,7 @@ pub fn set_fiber_name(name: &'static str) {
 
 /// Whether the caller runs on a fiber, and so may wait.
 pub fn on_fiber() -> bool {
-    core::try_with(|core| core.fibers.on_fiber()).unwrap_or(false)
+    core::on_fiber()
 }
 
 /// The running fiber, if the caller runs on one.
@@ -82,6 +82,23 @@ pub fn turn_elapsed() -> std::time::Duration {
 /// Off a worker's thread.
 pub fn current_handle() -> crate::Handle {
     core::with(crate::Handle::of)
+}
+
+/// An empty buffer of at least `len` bytes (up to 64 KB) from the worker's pool, to be filled and queued by
+/// [`Conn::push_buffer`](crate::Conn::push_buffer), or given back by [`release_buffer`]. `None` when all are in use.
+///
+/// # Panics
+/// Off a worker's thread.
+pub fn acquire_buffer(len: usize) -> Option<Vec<u8>> {
+    core::with(|core| core.conns.buffers.borrow_mut().acquire(len))
+}
+
+/// Gives a buffer back to the worker's pool.
+///
+/// # Panics
+/// Off a worker's thread.
+pub fn release_buffer(buffer: Vec<u8>) {
+    core::with(|core| core.conns.buffers.borrow_mut().release(buffer));
 }
 
 /// A block of 1 MB from the worker's pool, for a large body. `None` when all are in use. It may go to another thread; dropped

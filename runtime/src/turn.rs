@@ -1,7 +1,7 @@
 //! One turn of the loop.
 
 use crate::core::{Core, Message, Phase};
-use crate::fiber::Wake;
+use crate::fiber::{Wake, drop_payload};
 use crate::stats::count;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -189,7 +189,7 @@ fn run_invoked(core: &Core) {
 
 /// Runs user code of the loop: its panic, which the panic hook has reported, ends nothing. False if there was one.
 pub(crate) fn guarded(f: impl FnOnce()) -> bool {
-    catch_unwind(AssertUnwindSafe(f)).is_ok()
+    catch_unwind(AssertUnwindSafe(f)).map_err(drop_payload).is_ok()
 }
 
 fn expire(core: &Core) {
@@ -317,7 +317,7 @@ impl Blame {
                 "sws: a turn of the loop took {} ms; longest in it: handler `{}`, about {} ms",
                 took.as_millis(),
                 self.name,
-                self.longest.as_millis()
+                self.longest.min(took).as_millis()
             );
         }
     }

@@ -490,3 +490,86 @@ fn a_full_output_is_refused_or_closes_the_connection() {
         );
     }
 }
+
+/// Closes at a line's end without an answer, and sends other lines back.
+struct Leaving;
+
+impl EventHandler for Leaving {
+    type Workspace = ();
+
+    fn on_data(&mut self, conn: &mut Conn<'_, ()>, data: &Data<'_>) -> usize {
+        match data.iter().position(|&byte| byte == b'\n') {
+            None => 0,
+            Some(end) if data[0] == b'Q' => {
+                conn.close_lingering();
+                end + 1
+            }
+            Some(end) => {
+                conn.send(&data[..=end]).expect("room");
+                end + 1
+            }
+        }
+    }
+}
+
+#[test]
+fn bytes_of_one_connection_never_reach_another() {
+    serve(
+        Config::default(),
+        || Leaving,
+        |addr, handle| {
+            let mut leaving = connect(addr);
+            leaving.write_all(b"Q").expect("sends");
+            wait_until(handle, |stats| stats.buffer_bytes > 0);
+            leaving.write_all(b"\n").expect("sends");
+            assert_eq!(leaving.read(&mut [0; 1]).unwrap_or(0), 0, "closed");
+            let (mut first, mut second) = (connect(addr), connect(addr));
+            first.write_all(b"secret of the first").expect("sends");
+            wait_until(handle, |stats| stats.buffer_bytes >= 512);
+            second.write_all(b"b").expect("sends");
+            wait_until(handle, |stats| stats.buffer_bytes >= 1024);
+            second.write_all(b"\n").expect("sends");
+            let mut answer = [0; 2];
+            second.read_exact(&mut answer).expect("its own line");
+            assert_eq!(&answer, b"b\n");
+            second.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+            assert!(second.read(&mut [0; 1]).is_err(), "and no more");
+        },
+    );
+}
+
+/// Panics while it writes its answer, and says so in another.
+struct Clumsy;
+
+impl EventHandler for Clumsy {
+    type Workspace = ();
+
+    fn on_data(&mut self, conn: &mut Conn<'_, ()>, data: &Data<'_>) -> usize {
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            conn.write_with(100, |out| -> () {
+                out.extend_from_slice(b"half of it");
+                panic!("on purpose");
+            })
+        }));
+        assert!(caught.is_err());
+        conn.send(b"whole").expect("room");
+        data.len()
+    }
+}
+
+#[test]
+fn what_a_panic_left_half_written_is_not_sent() {
+    serve(
+        Config::default(),
+        || Clumsy,
+        |addr, _| {
+            let mut peer = connect(addr);
+            for _ in 0..2 {
+                peer.write_all(b"x").expect("sends");
+                let mut answer = [0; 5];
+                peer.read_exact(&mut answer).expect("an answer");
+                assert_eq!(&answer, b"whole");
+            }
+        },
+    );
+}

@@ -201,3 +201,40 @@ fn an_idle_loop_rests() {
     let turns = runtime.stats().turns - before;
     assert!(turns < 5, "{turns} turns in 500 idle milliseconds");
 }
+
+#[test]
+fn a_runtime_is_not_driven_from_inside_of_a_fiber() {
+    let outer = runtime();
+    outer.block_on_fiber(|| {
+        let error = go("nested", || {
+            let inner = runtime();
+            inner.block_on_fiber(|| 1)
+        })
+        .join()
+        .expect_err("it panicked");
+        assert!(error.to_string().contains("inside of a fiber"), "{error}");
+        assert!(sleep(Duration::from_millis(1)).is_ok(), "the outer one is as it was");
+    });
+}
+
+#[test]
+fn a_panic_whose_payload_panics_too_stays_in_its_fiber() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("on purpose, again");
+        }
+    }
+    let runtime = runtime();
+    runtime.block_on_fiber(|| {
+        sws_runtime::current_handle()
+            .invoke(|| {
+                sws_runtime::run_inline("bomb", || std::panic::panic_any(Bomb));
+            })
+            .expect("room");
+        yield_now().expect("not cancelled");
+        yield_now().expect("not cancelled");
+        assert_eq!(go("good", || 1).join().expect("goes on"), 1);
+    });
+    assert_eq!(runtime.stats().panics, 1);
+}

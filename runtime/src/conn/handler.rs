@@ -176,7 +176,8 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
         bytes.map_or_else(W::default, |bytes| unsafe { (&raw const bytes).cast::<W>().read() })
     }
 
-    /// Looks at the connection's state, or changes it, in its place. `f` gets a default that leads nowhere when the connection is
+    /// Looks at the connection's state, or changes it, in its place. In `f` all connections are borrowed: using one, or waiting,
+    /// panics. `f` gets a default that leads nowhere when the connection is
     /// gone.
     #[inline]
     pub fn update<R>(&mut self, f: impl FnOnce(&mut W) -> R) -> R
@@ -228,14 +229,22 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
         self.core.conns.push_bytes(self.id, bytes)
     }
 
+    /// Queues a buffer of [`acquire_buffer`](crate::acquire_buffer), whatever waits already.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] when the connection is closing; the buffer is given back.
+    pub fn push_buffer(&mut self, buffer: Vec<u8>) -> Result<(), SendError> {
+        self.core.conns.push_buffer(self.id, buffer)
+    }
+
     /// Lets `f` write output of about `len` bytes in place. Beyond the bound of [`send`](Conn::send) nothing is refused:
-    /// this is for answers, whose number the caller bounds. `f` must not use connections: the output is borrowed.
+    /// this is for answers, whose number the caller bounds. A fiber must not wait in `f`: that panics. When `f` panics, nothing is queued.
     ///
     /// # Errors
     /// [`SendError::Closed`] when the connection is closing, [`SendError::NoBuffer`] when all pooled buffers are in use.
     #[inline]
     pub fn write_with<R>(&mut self, len: usize, f: impl FnOnce(&mut Vec<u8>) -> R) -> Result<R, SendError> {
-        self.core.conns.write_with(self.id, len, f)
+        self.core.conns.write_with(self.id, len, |out| self.core.fibers.without_waits(|| f(out)))
     }
 
     /// Bytes that wait to be sent.
@@ -253,9 +262,9 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
         self.core.conns.pending_input(self.id)
     }
 
-    /// Gives the input that waits to `f`, which returns how many bytes it took.
+    /// Gives the input that waits to `f`, which returns how many bytes it took. A fiber must not wait in it: that panics.
     pub fn take_input(&mut self, f: impl FnOnce(&[u8]) -> usize) -> usize {
-        self.core.conns.take_input(self.core, self.id, f)
+        self.core.conns.take_input(self.core, self.id, |bytes| self.core.fibers.without_waits(|| f(bytes)))
     }
 
     /// Has [`EventHandler::on_data`] called with the input that waits, in the next turn.

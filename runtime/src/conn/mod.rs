@@ -253,7 +253,9 @@ impl Conns {
 
     /// Whether some connection has something to do in the next turn already.
     pub(crate) fn has_leftover(&self) -> bool {
-        !self.leftover.borrow().is_empty() || !self.doomed.borrow().is_empty() || !self.dirty.borrow().is_empty()
+        !self.leftover.borrow().is_empty()
+            || !self.doomed.borrow().is_empty()
+            || !self.dirty.borrow().is_empty()
     }
 
     /// Connections open now, and the most there were.

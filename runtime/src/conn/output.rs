@@ -9,10 +9,12 @@
 use super::{ConnId, Conns, descriptor, flag};
 use crate::core::Core;
 use crate::limits::{COPY_MAX, Overflow, PIECES_PER_SEND};
+use crate::turn::guarded;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use sws_rings::{Message, Op, Span};
 use sws_stackpool::{NONE, SlotState};
 
@@ -109,8 +111,8 @@ impl Output {
         Op::SendVectored { descriptor, message: message.span() }
     }
 
-    /// Takes what was sent from the front; `release` gets the pooled buffers that are done with.
-    fn advance(&mut self, mut sent: usize, mut release: impl FnMut(Vec<u8>)) {
+    /// Takes what was sent from the front; `release` gets the pieces that are done with.
+    fn advance(&mut self, mut sent: usize, mut release: impl FnMut(Piece)) {
         self.in_flight = 0;
         self.pending = self.pending.saturating_sub(sent);
         sent += self.sent;
@@ -120,8 +122,8 @@ impl Output {
                 break;
             }
             sent -= len;
-            if let Some(Piece::Pooled(buffer)) = self.pieces.pop_front() {
-                release(buffer);
+            if let Some(piece) = self.pieces.pop_front() {
+                release(piece);
             }
         }
         self.sent = sent;
@@ -195,6 +197,27 @@ impl Conns {
         len: usize,
         f: impl FnOnce(&mut Vec<u8>) -> R,
     ) -> Result<R, SendError> {
+        let (handle, place, mut buffer) = self.take_tail(id, len.max(1))?;
+        let (before, capacity) = (buffer.len(), buffer.capacity());
+        // Nothing is borrowed meanwhile, and the buffer goes back whatever `f` does.
+        let outcome = catch_unwind(AssertUnwindSafe(|| f(&mut buffer)));
+        if outcome.is_err() {
+            buffer.truncate(before);
+        }
+        if buffer.capacity() != capacity {
+            self.buffers.borrow_mut().detach(capacity);
+        }
+        let written = buffer.len().saturating_sub(before);
+        let mut outputs = self.outputs.borrow_mut();
+        let output = &mut outputs.values[handle as usize];
+        output.pending += written;
+        output.pieces[place] = Piece::Pooled(buffer);
+        drop(outputs);
+        outcome.or_else(|payload| resume_unwind(payload))
+    }
+
+    /// Takes the last piece out of its place, with room for `len` bytes more; a new one if it has none.
+    fn take_tail(&self, id: ConnId, len: usize) -> Result<(u32, usize, Vec<u8>), SendError> {
         let handle = self.output_of(id).ok_or(SendError::Closed)?;
         let mut outputs = self.outputs.borrow_mut();
         let output = &mut outputs.values[handle as usize];
@@ -202,16 +225,22 @@ impl Conns {
             let buffer = self.buffers.borrow_mut().acquire(len.max(512)).ok_or(SendError::NoBuffer)?;
             output.pieces.push_back(Piece::Pooled(buffer));
         }
-        let Some(Piece::Pooled(buffer)) = output.pieces.back_mut() else { return Err(SendError::NoBuffer) };
-        let (before, capacity) = (buffer.len(), buffer.capacity());
-        let value = f(buffer);
-        assert!(buffer.len() >= before, "output is appended to");
-        let (written, grown) = (buffer.len() - before, buffer.capacity());
-        if grown != capacity {
-            self.buffers.borrow_mut().detach(capacity);
-        }
-        output.pending += written;
-        Ok(value)
+        let place = output.pieces.len() - 1;
+        let buffer = output.tail(len).map(std::mem::take).ok_or(SendError::NoBuffer)?;
+        Ok((handle, place, buffer))
+    }
+
+    /// Queues a pooled buffer as it is.
+    pub(super) fn push_buffer(&self, id: ConnId, buffer: Vec<u8>) -> Result<(), SendError> {
+        let Some(handle) = self.output_of(id) else {
+            self.buffers.borrow_mut().release(buffer);
+            return Err(SendError::Closed);
+        };
+        let mut outputs = self.outputs.borrow_mut();
+        let output = &mut outputs.values[handle as usize];
+        output.pending += buffer.len();
+        output.pieces.push_back(Piece::Pooled(buffer));
+        Ok(())
     }
 
     pub(super) fn pending_output(&self, id: ConnId) -> usize {
@@ -262,12 +291,17 @@ impl Conns {
         }) else {
             return;
         };
+        // Shared pieces may have destructors of the user's, so they are dropped when nothing is borrowed.
+        let mut done = Vec::new();
         if handle != NONE {
             let mut outputs = self.outputs.borrow_mut();
             let mut buffers = self.buffers.borrow_mut();
-            outputs.values[handle as usize]
-                .advance(result.unwrap_or(0) as usize, |piece| buffers.release(piece));
+            outputs.values[handle as usize].advance(result.unwrap_or(0) as usize, |piece| match piece {
+                Piece::Pooled(buffer) => buffers.release(buffer),
+                Piece::Shared(bytes) => done.push(bytes),
+            });
         }
+        guarded(|| drop(done));
         match result {
             _ if flags & flag::DOOMED != 0 => self.drop_output(id),
             Ok(_) | Err(libc::EINTR | libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => {
@@ -295,16 +329,20 @@ impl Conns {
             _ => NONE,
         });
         if let Some(handle) = handle.filter(|&handle| handle != NONE) {
+            let mut done = Vec::new();
             let mut outputs = self.outputs.borrow_mut();
             let output = &mut outputs.values[handle as usize];
             let mut buffers = self.buffers.borrow_mut();
             for piece in output.pieces.drain(..) {
-                if let Piece::Pooled(buffer) = piece {
-                    buffers.release(buffer);
+                match piece {
+                    Piece::Pooled(buffer) => buffers.release(buffer),
+                    Piece::Shared(bytes) => done.push(bytes),
                 }
             }
             (output.sent, output.pending, output.in_flight) = (0, 0, 0);
             outputs.release(handle);
+            drop((outputs, buffers));
+            guarded(|| drop(done));
         }
     }
 }

@@ -158,7 +158,12 @@ impl Conns {
         }
         let available = core.ring.borrow().buffers().is_some_and(|buffers| buffers.available() > 0);
         if available {
-            for id in self.starved.take() {
+            // As many as there are buffers: the others would only find none again.
+            let mut starved = self.starved.take();
+            let buffers = core.ring.borrow().buffers().map_or(0, |buffers| usize::from(buffers.available()));
+            let rest = starved.split_off(starved.len().min(buffers));
+            self.starved.replace(rest);
+            for id in starved {
                 self.with(id, |slot| slot.flags &= !flag::STARVED);
                 self.arm_receive(core, id);
             }

@@ -131,6 +131,13 @@ struct Running {
     base: Cell<usize>,
 }
 
+/// Drops what a panic carried. If its destructor panics too, what that carries is left where it is.
+pub(crate) fn drop_payload(payload: Box<dyn std::any::Any + Send>) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
+}
+
 /// All fibers of a worker.
 pub(crate) struct Fibers {
     running: Running,
@@ -141,6 +148,8 @@ pub(crate) struct Fibers {
     max: usize,
     high_water: Cell<usize>,
     pub(crate) panics: Cell<u64>,
+    /// Calls in progress in which a wait would leave something half done.
+    no_waits: Cell<u32>,
 }
 
 impl Fibers {
@@ -161,6 +170,7 @@ impl Fibers {
             max: limits.fibers_max as usize,
             high_water: Cell::new(0),
             panics: Cell::new(0),
+            no_waits: Cell::new(0),
         }
     }
 
@@ -196,10 +206,11 @@ impl Fibers {
         let mut coroutine = FiberCoroutine::with_stack(stack, move |yielder, ()| {
             // SAFETY: `Fibers` outlives every fiber, see the module doc.
             unsafe { (*running).yielder.set(yielder) };
-            if catch_unwind(AssertUnwindSafe(f)).is_err() {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
                 // SAFETY: as above.
                 let panics = unsafe { &*panics };
                 panics.set(panics.get() + 1);
+                drop_payload(payload);
             }
         });
         self.running.active.set(true);
@@ -264,7 +275,8 @@ impl Fibers {
     fn insert(&self, record: Record) -> Option<FiberId> {
         let mut records = self.records.borrow_mut();
         // The running fiber may need a record of its own, though it has none yet.
-        let kept = usize::from(self.on_fiber() && self.running.id.get().is_none() && record.state != State::Running);
+        let kept =
+            usize::from(self.on_fiber() && self.running.id.get().is_none() && record.state != State::Running);
         if records.len() + kept >= self.max {
             return None;
         }
@@ -360,8 +372,30 @@ impl Fibers {
         Waiter { fiber, sequence: record.sequence }
     }
 
+    /// Calls `f`, in which the fiber must not wait: a wait panics, on the fiber.
+    pub(crate) fn without_waits<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Allow<'a>(&'a Cell<u32>);
+        impl Drop for Allow<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.0.get() - 1);
+            }
+        }
+        self.no_waits.set(self.no_waits.get() + 1);
+        let _allow = Allow(&self.no_waits);
+        f()
+    }
+
+    fn assert_may_wait(&self) {
+        assert_eq!(
+            self.no_waits.get(),
+            0,
+            "a fiber does not wait inside of a call that borrows a connection's state"
+        );
+    }
+
     /// Suspends the running fiber until its waiter is woken. A wake-up that came before is taken at once.
     fn suspend(&self, waiter: Waiter, waits_for: &'static str) -> Wake {
+        self.assert_may_wait();
         let here = 0u8;
         let (yielder, base) = (self.running.yielder.get(), self.running.base.get());
         {
@@ -388,6 +422,7 @@ impl Fibers {
         if self.is_cancelled() || std::thread::panicking() {
             return Wake::Cancelled;
         }
+        self.assert_may_wait();
         if let Some(record) = self.records.borrow_mut().get_mut(waiter.fiber.0) {
             record.wake = None;
             record.state = State::Ready;

@@ -10,12 +10,15 @@
 //! fixed buffer, and calls `write`. The fault happened in fiber code, where no table of the runtime is half-written.
 
 use crate::core;
+use crate::workers::current_job_stack;
 use std::cell::Cell;
 use std::io::Write;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SIGNAL_STACK: usize = 64 * 1024;
+/// Bytes below a job's stack that are its guard.
+const GUARD_REACH: usize = 4096;
 static INSTALL: Once = Once::new();
 static PREVIOUS: AtomicUsize = AtomicUsize::new(0);
 
@@ -69,6 +72,17 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
         // SAFETY: writes the filled part of the buffer; then the default action ends the process with the signal.
         unsafe {
             libc::write(2, line.as_ptr().cast(), len);
+            libc::signal(libc::SIGSEGV, libc::SIG_DFL);
+        }
+        return;
+    }
+    if let Some(stack) = current_job_stack()
+        && (stack.start.saturating_sub(GUARD_REACH)..stack.start).contains(&address)
+    {
+        const LINE: &[u8] = b"sws: stack overflow in a job on the worker pool: raise WorkerConfig::stack_bytes, or move large values to the heap\n";
+        // SAFETY: as above.
+        unsafe {
+            libc::write(2, LINE.as_ptr().cast(), LINE.len());
             libc::signal(libc::SIGSEGV, libc::SIG_DFL);
         }
         return;

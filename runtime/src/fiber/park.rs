@@ -64,6 +64,10 @@ impl Fibers {
         if std::thread::panicking() {
             return self.park_final(waiter, what);
         }
+        assert!(
+            core.conns.slots.try_borrow_mut().is_ok(),
+            "a fiber does not wait inside of a call that borrows a connection's state"
+        );
         let deadline = until.unwrap_or(Duration::MAX).min(self.deadline());
         if deadline == Duration::MAX {
             return self.suspend(waiter, what);

@@ -18,20 +18,30 @@ pub(super) fn serve(mut ctx: Box<Context>) {
     let response = match outcome {
         Ok(_) if ctx.is_deferred() => None,
         Ok(response) => Some(response),
-        Err(_) => {
+        Err(payload) => {
             shared.metrics.count_panic();
+            drop_quietly(payload);
             // Whoever the answer was deferred to comes too late.
             shared.deferrals.forget(facts.id);
             Some(Response::internal_error())
         }
     };
     // The request goes before the answer is sent: its bytes are given back to the kernel.
-    shared.keep_context(ctx);
+    if catch_unwind(AssertUnwindSafe(|| shared.keep_context(ctx))).map_err(drop_quietly).is_err() {
+        shared.metrics.count_panic();
+    }
     match response {
         Some(response) => {
             answer(&shared, &facts, response);
         }
         None => wait_for_deferred(&shared, &facts),
+    }
+}
+
+/// Drops what a panic carried, or what a handler left: its destructor may panic again.
+fn drop_quietly(value: impl Sized) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        std::mem::forget(payload);
     }
 }
 
@@ -68,7 +78,8 @@ pub(super) fn answer(shared: &Rc<Shared>, facts: &RequestFacts, response: Respon
         Some(Begun::Broken(error)) => Err(error.into()),
         Some(Begun::Head { keep_alive, framing }) => {
             let body = AssertUnwindSafe(|| respond::send_body(shared, facts, framing, parts.body));
-            let sent = catch_unwind(body).unwrap_or_else(|_| {
+            let sent = catch_unwind(body).unwrap_or_else(|payload| {
+                drop_quietly(payload);
                 shared.metrics.count_panic();
                 Err(io::Error::other("the body's writer panicked"))
             });

@@ -118,7 +118,8 @@ pub(crate) fn with_request<R>(
     sequence: u32,
     f: impl FnOnce(&mut Conn<'_, HttpConn>) -> R,
 ) -> Option<R> {
-    with_conn::<HttpConn, _>(id, |conn| (conn.update(|state| state.sequence) == sequence).then(|| f(conn))).flatten()
+    with_conn::<HttpConn, _>(id, |conn| (conn.update(|state| state.sequence) == sequence).then(|| f(conn)))
+        .flatten()
 }
 
 /// Looks at a connection's state, or changes it, if it is still there.

@@ -4,12 +4,13 @@ use super::writer::ConnWriter;
 use super::{HttpConn, Phase, RequestFacts, Shared, finish};
 use crate::body::{Body, BodyWriter, FileBody};
 use crate::http1::{ResponseFraming, ResponseHead, encode_head, encode_last_chunk};
-use crate::response::ResponseParts;
+use crate::response::{Response, ResponseParts};
 use bytes::Bytes;
 use http::header::CONNECTION;
 use std::io;
 use std::rc::Rc;
-use sws_runtime::{Conn, SendError, with_conn};
+use std::time::Duration;
+use sws_runtime::{Conn, SendError, acquire_buffer, release_buffer, sleep, with_conn};
 
 /// A body up to this size is copied behind its head, into the same buffer.
 const INLINE_MAX: usize = 4096;
@@ -17,6 +18,8 @@ const INLINE_MAX: usize = 4096;
 const HEAD_ESTIMATE: usize = 256;
 /// Bytes of a file read at once.
 const FILE_PIECE: usize = 64 * 1024;
+/// Between two tries to get a buffer when all are in use.
+const BUFFER_PAUSE: Duration = Duration::from_millis(5);
 
 /// How far an answer has come when its head is queued.
 pub(super) enum Begun {
@@ -45,6 +48,10 @@ pub(super) fn begin(
     });
     if !waits {
         return Begun::NotWaitedFor;
+    }
+    if parts.status.is_informational() {
+        // An interim status is no answer: the client would go on waiting.
+        *parts = Response::internal_error().into_parts();
     }
     let framing = ResponseFraming::choose(facts.version, parts.status, parts.body.len());
     let keep_alive =
@@ -107,7 +114,7 @@ pub(super) fn send_body(
             let mut output = ConnWriter::new(shared, facts, chunked);
             write(&mut BodyWriter::new(&mut output))?;
             if chunked {
-                output.wait_for_room()?;
+                output.wait_for_room(shared.limits.output_bytes_high)?;
                 let end = with_conn::<HttpConn, _>(facts.id, |conn| conn.write_with(8, encode_last_chunk));
                 end.unwrap_or(Err(SendError::Closed))?;
             }
@@ -121,21 +128,42 @@ fn push(facts: &RequestFacts, bytes: Bytes) -> io::Result<()> {
     Ok(queued.unwrap_or(Err(SendError::Closed))?)
 }
 
-/// Reads a file piece by piece, as fast as the peer takes them. One that became shorter than was promised is an error.
+/// Reads a file piece by piece into pooled buffers, as fast as the peer takes them. One that became shorter than was promised is
+/// an error.
 fn send_file(shared: &Rc<Shared>, facts: &RequestFacts, mut file: FileBody) -> io::Result<()> {
     let writer = ConnWriter::new(shared, facts, false);
     while file.len > 0 {
-        writer.wait_for_room()?;
+        writer.wait_for_room(FILE_PIECE)?;
         let wanted = usize::try_from(file.len).unwrap_or(usize::MAX).min(FILE_PIECE);
-        let mut piece = vec![0; wanted];
-        let count = file.source.read_at(&mut piece, file.offset)?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        let Some(mut piece) = acquire_buffer(wanted) else {
+            // Other connections hold them all, and give them back as their peers read.
+            sleep(BUFFER_PAUSE)?;
+            continue;
+        };
+        piece.resize(wanted, 0);
+        let count = match file.source.read_at(&mut piece, file.offset) {
+            Ok(count @ 1..) => count,
+            result => {
+                release_buffer(piece);
+                return Err(result.err().unwrap_or(io::ErrorKind::UnexpectedEof.into()));
+            }
+        };
         piece.truncate(count);
         file.offset += count as u64;
         file.len -= count as u64;
-        push(facts, Bytes::from(piece))?;
+        let mut piece = Some(piece);
+        let queued =
+            with_conn::<HttpConn, _>(facts.id, |conn| piece.take().map(|piece| conn.push_buffer(piece)));
+        match (queued.flatten(), piece) {
+            (Some(Ok(())), _) => {}
+            (Some(Err(error)), _) => return Err(error.into()),
+            (None, unused) => {
+                if let Some(piece) = unused {
+                    release_buffer(piece);
+                }
+                return Err(SendError::Closed.into());
+            }
+        }
     }
     Ok(())
 }

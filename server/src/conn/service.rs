@@ -266,7 +266,12 @@ impl HttpService {
     /// Runs the handler until it returns or first waits.
     fn run(&self, conn: &mut Conn<'_, HttpConn>, ctx: Box<Context>) {
         match run_inline("http", move || finish::serve(ctx)) {
-            Run::Finished => {}
+            // A handler that ended without an answer: what it left behind panicked.
+            Run::Finished => {
+                if conn.update(|state| state.flags.inline && state.phase == Phase::Handling) {
+                    self.reject(conn, Reject::InternalError);
+                }
+            }
             Run::Suspended(fiber) => {
                 let flags = conn.update(|state| {
                     state.flags.inline = false;

@@ -22,13 +22,13 @@ impl ConnWriter {
         ConnWriter { id: facts.id, sequence: facts.sequence, chunked, shared: Rc::clone(shared) }
     }
 
-    /// Suspends the fiber until the peer has taken what is queued, if that is over the bound.
-    pub(super) fn wait_for_room(&self) -> io::Result<()> {
+    /// Suspends the fiber until the peer has taken what is queued, if that is over `high` bytes.
+    pub(super) fn wait_for_room(&self, high: usize) -> io::Result<()> {
         loop {
             let pending =
                 with_conn::<HttpConn, _>(self.id, |conn| (conn.pending_output(), conn.bytes_sent()));
             let Some((pending, sent)) = pending else { return Err(Cancelled.into()) };
-            if pending <= self.shared.limits.output_bytes_high {
+            if pending <= high {
                 return Ok(());
             }
             let fiber = current_fiber();
@@ -61,7 +61,7 @@ impl io::Write for ConnWriter {
         if bytes.is_empty() {
             return Ok(0);
         }
-        self.wait_for_room()?;
+        self.wait_for_room(self.shared.limits.output_bytes_high)?;
         let piece = &bytes[..bytes.len().min(CHUNK_MAX)];
         let queued = with_conn::<HttpConn, _>(self.id, |conn| {
             conn.write_with(piece.len() + 16, |out| match self.chunked {
