@@ -24,7 +24,7 @@ struct Section {
 }
 
 const SECTIONS: &[Section] = &[
-    Section { title: "Servers under load", program: "compare", args: "", tiny: "--tiny" },
+    Section { title: "Servers under load", program: "compare", args: "--runs 3 --seconds 2", tiny: "--tiny" },
     Section {
         title: "Memory of idle connections",
         program: "memory",
@@ -44,7 +44,9 @@ fn main() -> io::Result<ExitCode> {
         let arguments = if args.tiny { section.tiny } else { section.args };
         let command = format!("cargo run --release -p benches --bin {} -- {arguments}", section.program);
         println!("## {}\n\n```sh\n{}\n```\n", section.title, command.trim_end_matches([' ', '-']));
-        if !run(section.program, arguments)? {
+        let succeeded = run(section.program, arguments)?;
+        println!();
+        if !succeeded {
             println!("It failed: what it measured is not complete.\n");
             failed.push(section.program);
         }
