@@ -3,7 +3,7 @@
 //! Beside each stands the coroutine library alone, on one stack that is used again: what the processor must do. A
 //! switch is half of a resume and the suspension that answers it.
 //!
-//! Unsafe: the bare coroutines run on [`BareStack`], a heap block that its one owner neither reads nor moves.
+//! Unsafe: the bare coroutines run on `BareStack`, a heap block that its one owner neither reads nor moves.
 
 use std::cell::Cell;
 use std::hint::black_box;
