@@ -20,6 +20,8 @@ pub(crate) fn tick(core: &Core) {
     let mut events = core.loop_ops.events.take();
     core.ring.borrow_mut().drain(|token| is_live(core, token), &mut events);
 
+    core.loop_ops.learn(events.len());
+
     // 3. Connections: first those that the last turn left over, then what came.
     let mut blame = Blame::begin();
     core.conns.give_leftover(core);
@@ -79,6 +81,8 @@ pub(crate) struct LoopOps {
     door_count: RefCell<Box<[u8; 8]>>,
     next_trim: Cell<Duration>,
     last_report: Cell<Duration>,
+    /// Waits left in which completions may gather.
+    gathers: Cell<u32>,
     /// Whether connections were told that the worker drains.
     drain_told: Cell<bool>,
     /// Whether fibers were cancelled because the drain took too long.
@@ -121,13 +125,51 @@ impl LoopOps {
     }
 }
 
+/// Open connections from which on a burst is worth waiting for.
+const GATHER_CONNECTIONS: u32 = 128;
+/// A wait so long means that the loop was idle: what comes behind it may be the beginning of a burst.
+const GATHER_IDLE: Duration = Duration::from_millis(1);
+/// Waits behind an idle one in which completions may gather,
+const GATHER_WAITS: u32 = 8;
+/// for so long,
+const GATHER_TIME: Duration = Duration::from_micros(200);
+/// or until there are so many.
+const GATHER_COMPLETIONS: u32 = 64;
+/// A gathering wait that brought fewer shows that there is no burst.
+const GATHER_MIN: usize = 8;
+
+impl LoopOps {
+    /// What the last wait has brought ends the gathering, or lets it go on.
+    fn learn(&self, completions: usize) {
+        let left = self.gathers.get();
+        if left > 0 && left < GATHER_WAITS && completions < GATHER_MIN {
+            self.gathers.set(0);
+        }
+    }
+
+    /// A wait for one completion, or, at the beginning of a burst, for many: one system call then takes what would otherwise
+    /// take many turns, each with its own. With few connections, or in a steady stream, it would cost latency and save nothing.
+    fn plan(&self, timeout: Option<Duration>) -> Wait {
+        let left = self.gathers.get();
+        if left == 0 {
+            return Wait::one(timeout);
+        }
+        self.gathers.set(left - 1);
+        // The kernel honours the minimum wait only beside a timeout.
+        let timeout = timeout.or(Some(Duration::from_secs(3600)));
+        Wait { completions: GATHER_COMPLETIONS, timeout, min_wait: Some(GATHER_TIME) }
+    }
+}
+
 fn wait(core: &Core) {
     let busy = core.conns.has_leftover() || core.fibers.ready() > 0;
+    let mut idle_since = None;
     let wait = if busy {
         Wait::POLL
     } else if core.door.borrow().prepare_wait() {
-        let next = next_time(core).map(|at| at.saturating_sub(core.clock()));
-        Wait::one(next)
+        let now = core.clock();
+        idle_since = Some(now);
+        core.loop_ops.plan(next_time(core).map(|at| at.saturating_sub(now)))
     } else {
         Wait::POLL
     };
@@ -135,6 +177,10 @@ fn wait(core: &Core) {
     core.door.borrow().finish_wait();
     core.now.set(core.clock());
     count(&core.stats.turns);
+    let idle = idle_since.is_some_and(|since| core.now().saturating_sub(since) >= GATHER_IDLE);
+    if idle && core.conns.count().0 >= GATHER_CONNECTIONS {
+        core.loop_ops.gathers.set(GATHER_WAITS);
+    }
 }
 
 /// The nearest time at which something is to be done.
