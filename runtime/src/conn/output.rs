@@ -18,6 +18,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use sws_rings::{Message, Op, Span};
 use sws_stackpool::{NONE, SlotState};
 
+/// Bytes of the first piece of an output, and of further ones.
+const PIECE_FIRST: usize = 512;
+const PIECE_NEXT: usize = 8 * 1024;
+
 /// Why bytes were not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -222,7 +226,9 @@ impl Conns {
         let mut outputs = self.outputs.borrow_mut();
         let output = &mut outputs.values[handle as usize];
         if output.tail(len).is_none() {
-            let buffer = self.buffers.borrow_mut().acquire(len.max(512)).ok_or(SendError::NoBuffer)?;
+            // The first answer of a turn is often the only one; behind it there may be many, which go into few pieces.
+            let class = if output.pieces.is_empty() { len.max(PIECE_FIRST) } else { len.max(PIECE_NEXT) };
+            let buffer = self.buffers.borrow_mut().acquire(class).ok_or(SendError::NoBuffer)?;
             output.pieces.push_back(Piece::Pooled(buffer));
         }
         let place = output.pieces.len() - 1;

@@ -20,6 +20,10 @@ use sws_runtime::{
     Conn, ConnId, Data, EventHandler, Run, cancel_fiber, run_inline, turn_time, unpark, with_conn,
 };
 
+/// So many bytes at once are probably several requests.
+const PIPELINED_BYTES: usize = 512;
+/// The most room that is made for their answers ahead.
+const PIPELINED_OUTPUT: usize = 16 * 1024;
 /// Contexts kept for the next requests.
 const CONTEXTS_KEPT: usize = 64;
 
@@ -114,6 +118,10 @@ impl HttpService {
     /// Takes as many requests as are there, within the turn's budget.
     fn requests(&self, conn: &mut Conn<'_, HttpConn>, data: &Data<'_>) -> usize {
         let limits = &self.shared.limits;
+        if data.len() > PIPELINED_BYTES {
+            // Room for many answers in one piece. Without it they go into several, as well.
+            let _ = conn.write_with((data.len() * 4).min(PIPELINED_OUTPUT), |_| ());
+        }
         let mut at = 0;
         let mut budget = limits.requests_per_turn;
         let mut more = false;
