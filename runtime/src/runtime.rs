@@ -235,7 +235,7 @@ impl Runtime {
         while !handle.is_finished() {
             turn::tick(&self.core);
         }
-        match handle.take_now() {
+        match handle.take() {
             Some(Ok(value)) => value,
             Some(Err(JoinError::Panicked(payload))) => std::panic::resume_unwind(payload),
             Some(Err(error)) => panic!("the fiber gave no value: {error}"),

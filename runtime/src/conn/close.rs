@@ -13,12 +13,11 @@
 //!
 //! The one operation with memory, the option of a reset, names a static.
 
-use super::{ConnId, Conns, descriptor, flag};
+use super::{ConnId, Conns, descriptor, flag, is_open};
 use crate::core::Core;
 use crate::limits::LINGER;
 use crate::stats::count;
 use sws_rings::{Op, Span};
-use sws_stackpool::SlotState;
 
 const SHUT_WR: i32 = 1;
 
@@ -63,7 +62,7 @@ impl Conns {
     /// Marks a connection to be torn down by the loop.
     pub(super) fn doom(&self, id: ConnId) {
         let new = self.with(id, |slot| {
-            let new = slot.state() == SlotState::Live && slot.flags & flag::DOOMED == 0;
+            let new = is_open(slot);
             slot.flags |= flag::DOOMED;
             new
         });

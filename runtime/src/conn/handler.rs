@@ -6,7 +6,7 @@
 //! bytes are set to a value of that type when a connection opens, and read and written as that type only, by [`Conn`],
 //! which is made for a slot of that service. The type is `Copy`, so nothing needs dropping.
 
-use super::{ConnId, Conns, SendError, flag};
+use super::{ConnId, Conns, SendError, flag, is_open};
 use crate::core::Core;
 use crate::turn::guarded;
 use std::any::TypeId;
@@ -18,7 +18,6 @@ use std::ops::{Deref, Range};
 use std::rc::Rc;
 use std::time::Duration;
 use sws_rings::Lease;
-use sws_stackpool::SlotState;
 
 /// A slot's bytes for the protocol.
 #[derive(Clone, Copy)]
@@ -361,9 +360,7 @@ pub fn with_conn<W: Copy + Default + 'static, R>(
     crate::core::with(|core| {
         let service = {
             let slots = core.conns.slots.borrow();
-            let open =
-                |slot: &&super::Slot| slot.state() == SlotState::Live && slot.flags & flag::DOOMED == 0;
-            slots.get(id).filter(open)?.listener
+            slots.get(id).filter(|slot| is_open(slot))?.listener
         };
         let known = core.conns.services.borrow().get(usize::from(service))?.workspace;
         (known == TypeId::of::<W>()).then(|| f(&mut Conn::new(core, id)))

@@ -154,10 +154,7 @@ impl Conns {
     /// Whether the connection is open: not being torn down.
     #[inline]
     pub(crate) fn is_open(&self, id: ConnId) -> bool {
-        self.slots
-            .borrow()
-            .get(id)
-            .is_some_and(|slot| slot.state() == SlotState::Live && slot.flags & flag::DOOMED == 0)
+        self.slots.borrow().get(id).is_some_and(is_open)
     }
 
     /// Delivers a completion to its connection.
@@ -269,8 +266,7 @@ impl Conns {
         let slots = self.slots.borrow();
         let of_service = |&index: &u32| {
             let slot = slots.by_index(index)?;
-            let open = slot.state() == SlotState::Live && slot.flags & flag::DOOMED == 0;
-            (slot.listener == service && open).then(|| slots.id_of(index)).flatten()
+            (slot.listener == service && is_open(slot)).then(|| slots.id_of(index)).flatten()
         };
         slots.live().iter().filter_map(of_service).collect()
     }
@@ -278,6 +274,12 @@ impl Conns {
 
 fn id(token: Token) -> ConnId {
     ConnId { index: token.index(), generation: token.generation() }
+}
+
+/// Whether a slot's connection is open: not being torn down.
+#[inline]
+fn is_open(slot: &Slot) -> bool {
+    slot.state() == SlotState::Live && slot.flags & flag::DOOMED == 0
 }
 
 fn descriptor(slot: &Slot) -> Descriptor {

@@ -171,11 +171,7 @@ impl<T: 'static> JoinHandle<T> {
     }
 
     /// The value, if it is there.
-    pub(crate) fn take_now(&self) -> Option<Result<T, JoinError>> {
-        self.take()
-    }
-
-    fn take(&self) -> Option<Result<T, JoinError>> {
+    pub(crate) fn take(&self) -> Option<Result<T, JoinError>> {
         match &self.source {
             Source::Fiber { cell, .. } => cell.value.borrow_mut().take(),
             Source::Job(packet) => packet.state.lock().unwrap_or_else(PoisonError::into_inner).value.take(),
