@@ -51,6 +51,8 @@ pub(crate) struct Core {
     pub(crate) conns: Conns,
     pub(crate) large: RefCell<LargePool>,
     pub(crate) ops: Ops,
+    /// Tells workers of one process apart.
+    pub(crate) number: u64,
     pub(crate) watches: Watches,
     pub(crate) fibers: Fibers,
     pub(crate) door: RefCell<Door<Message>>,

@@ -69,14 +69,36 @@ pub enum Overflow {
     /// The send is refused with [`SendError::Full`](crate::SendError::Full), and the connection stays as it is.
     #[default]
     Refuse,
-    /// The send is refused, and the connection is closed at once: its peer has missed something.
+    /// The send is refused, and the connection is closed, because its peer has missed something: bytes at once, messages by
+    /// [`EventHandler::on_overflow`](crate::EventHandler::on_overflow).
     Close,
+    /// Whole messages that wait are dropped, the oldest first, until the new one fits. For plain bytes as `Refuse`.
+    DropOldest,
+    /// A message takes the place of the one with the same key that waits; without such, as `DropOldest`.
+    KeepLatest,
+}
+
+impl Overflow {
+    pub(crate) const fn to_bits(self) -> u32 {
+        self as u32
+    }
+
+    pub(crate) const fn from_bits(bits: u32) -> Overflow {
+        match bits {
+            1 => Overflow::Close,
+            2 => Overflow::DropOldest,
+            3 => Overflow::KeepLatest,
+            _ => Overflow::Refuse,
+        }
+    }
 }
 
 /// Pieces of output that one vectored send takes.
 pub(crate) const PIECES_PER_SEND: usize = 64;
 /// Bytes up to which an answer's body is copied behind its head instead of being sent as a piece of its own.
 pub(crate) const COPY_MAX: usize = 8 * 1024;
+/// Bytes of output from which on whole messages wait behind it, where they can still be dropped or replaced.
+pub(crate) const OUTPUT_WINDOW: usize = 64 * 1024;
 /// How long accepting pauses after the process ran out of descriptors.
 pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// How long a lingering close waits for the peer's end.

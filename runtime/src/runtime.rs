@@ -1,6 +1,6 @@
 //! A worker: its making, its turns, its end.
 
-use crate::conn::{Conns, EventHandler};
+use crate::conn::{Conns, EventHandler, HandlerId};
 use crate::core::{self, Core, Entered, Message, Phase};
 use crate::door::{Door, PushError};
 use crate::fiber::{self, FiberInfo, Fibers, JoinError, JoinHandle};
@@ -18,6 +18,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use sws_rings::{Ring, RingConfig, SetupError};
 use sws_stackpool::LargePool;
@@ -69,6 +70,9 @@ impl From<SetupError> for RuntimeError {
         RuntimeError::Ring(error)
     }
 }
+
+/// Numbers the workers of the process.
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// One worker, made and run on one thread. Several may live in a process, each on its own thread.
 ///
@@ -175,6 +179,7 @@ impl Runtime {
             conns: Conns::new(&limits, slots),
             large: RefCell::new(LargePool::new(limits.large_blocks_max)),
             ops: Ops::new(),
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             watches: Watches::new(),
             fibers: Fibers::new(&limits),
             door_handle: door.handle(),
@@ -205,6 +210,11 @@ impl Runtime {
         let _entered = Entered::new(&self.core);
         let service = self.core.conns.add_service(handler);
         self.core.conns.listen(&self.core, listener, service)
+    }
+
+    /// Adds a handler that connections can be handed over to, see [`Conn::hand_over`](crate::Conn::hand_over).
+    pub fn add_handler<H: EventHandler>(&self, handler: H) -> HandlerId<H::Workspace> {
+        HandlerId::new(self.core.conns.add_service(handler), self.core.number)
     }
 
     /// The address a listener is bound to.
@@ -309,6 +319,10 @@ pub(crate) fn stats_of(core: &Core) -> Stats {
         connections_high_water,
         quieted: counters.quieted.get(),
         starved: counters.starved.get(),
+        messages_refused: counters.messages_refused.get(),
+        messages_dropped: counters.messages_dropped.get(),
+        messages_replaced: counters.messages_replaced.get(),
+        closed_slow: counters.closed_slow.get(),
         fibers: core.fibers.len(),
         fibers_high_water,
         fiber_ops: core.ops.in_flight(),

@@ -14,6 +14,10 @@ pub(crate) struct Counters {
     pub(crate) closed: Cell<u64>,
     pub(crate) quieted: Cell<u64>,
     pub(crate) starved: Cell<u64>,
+    pub(crate) messages_refused: Cell<u64>,
+    pub(crate) messages_dropped: Cell<u64>,
+    pub(crate) messages_replaced: Cell<u64>,
+    pub(crate) closed_slow: Cell<u64>,
 }
 
 /// Adds one.
@@ -45,6 +49,14 @@ pub struct Stats {
     pub quieted: u64,
     /// Receives that found no buffer.
     pub starved: u64,
+    /// Messages refused because too much waited for their connection.
+    pub messages_refused: u64,
+    /// Messages dropped for newer ones ([`Overflow::DropOldest`](crate::Overflow::DropOldest)).
+    pub messages_dropped: u64,
+    /// Messages replaced by the next of their key ([`Overflow::KeepLatest`](crate::Overflow::KeepLatest)).
+    pub messages_replaced: u64,
+    /// Connections closed because too much waited for them ([`Overflow::Close`](crate::Overflow::Close)).
+    pub closed_slow: u64,
     /// Fibers now.
     pub fibers: usize,
     /// The most there were.

@@ -52,6 +52,7 @@ pub(crate) fn tick(core: &Core) {
     // 8. End what is to be ended, and queue one send for each connection that has output.
     core.conns.feed_starved(core);
     core.conns.tear_down(core);
+    core.conns.tell_overflowed(core);
     core.conns.flush(core);
     core.conns.tear_down(core);
 

@@ -69,19 +69,19 @@ fn an_acquired_slot_is_as_new() {
     let mut pool = Pool::new(1);
     let id = pool.acquire().unwrap();
     let slot = pool.get_mut(id).unwrap();
-    (slot.descriptor, slot.fiber, slot.input, slot.output, slot.large) = (1, 2, 3, 4, 5);
-    (slot.flags, slot.listener, slot.budget, slot.pending, slot.opened_ms) = (6, 7, 8, 9, 10);
-    (slot.user, slot.bytes_in, slot.bytes_out, slot.workspace) = (11, 12, 13, [14; 8]);
+    (slot.descriptor, slot.input, slot.output, slot.backlog, slot.topic) = (1, 2, 3, 4, 5);
+    (slot.flags, slot.service, slot.topic_place, slot.messages_bytes_max) = (6, 7, 8, 9);
+    (slot.bytes_in, slot.bytes_out, slot.workspace) = (12, 13, [14; 8]);
     slot.drain();
     Wheel::new(0).arm(&mut pool, id.index, 100);
     pool.release(id).unwrap();
 
     let id = pool.acquire().unwrap();
     let slot = pool.get(id).unwrap();
-    let handles = [slot.descriptor, slot.fiber, slot.input, slot.output, slot.large];
+    let handles = [slot.descriptor, slot.input, slot.output, slot.backlog, slot.topic];
     assert_eq!(handles, [NONE; 5]);
-    assert_eq!((slot.flags, slot.listener, slot.budget, slot.pending, slot.opened_ms), (0, 0, 0, 0, 0));
-    assert_eq!((slot.user, slot.bytes_in, slot.bytes_out, slot.workspace), (0, 0, 0, [0; 8]));
+    assert_eq!((slot.flags, slot.service, slot.topic_place, slot.messages_bytes_max), (0, 0, 0, 0));
+    assert_eq!((slot.bytes_in, slot.bytes_out, slot.workspace), (0, 0, [0; 8]));
     assert_eq!((slot.state(), slot.deadline(), slot.generation()), (SlotState::Live, None, id.generation));
 }
 

@@ -1,8 +1,8 @@
 //! One connection slot, laid out by cache line.
 //!
 //! ```text
-//! line 1    0..64   what every completion touches: descriptor, generation, ops, flags, state, budget, handles
-//! line 2   64..128  time and lists: deadline, wheel links, live position, user, byte counters
+//! line 1    0..64   what every completion touches: descriptor, generation, flags, ops, state, handles, topic
+//! line 2   64..128  time and lists: deadline, wheel links, live position, byte counters
 //! line 3  128..     the workspace W of the protocol (64 bytes for a slot of 192)
 //! ```
 //!
@@ -48,7 +48,7 @@ pub enum SlotState {
 /// let id = pool.acquire().expect("an empty pool has a free slot");
 /// let slot = pool.get_mut(id).expect("it was just acquired");
 /// assert_eq!(slot.state(), SlotState::Live);
-/// assert_eq!(slot.fiber, NONE);
+/// assert_eq!(slot.input, NONE);
 /// slot.descriptor = 7;
 /// slot.workspace[0] = 1;
 /// ```
@@ -59,27 +59,25 @@ pub struct StackSlot<W> {
     /// The connection's descriptor (direct or plain), [`NONE`] without one.
     pub descriptor: u32,
     pub(crate) generation: u32,
+    /// A set of bits whose meaning the runtime owns.
+    pub flags: u32,
     /// Operations in flight: the slot is not released before this is zero.
     pub ops: u16,
-    /// A set of bits whose meaning the runtime owns.
-    pub flags: u16,
     pub(crate) state: SlotState,
-    /// The service the connection was accepted for; the runtime owns the numbering.
-    pub listener: u8,
-    /// What is left of the connection's budget in this turn.
-    pub budget: u16,
-    /// Handle of the fiber that serves the connection, or [`NONE`].
-    pub fiber: u32,
+    /// The service the connection belongs to; the runtime owns the numbering.
+    pub service: u8,
     /// Handle of what was read and not consumed, or [`NONE`].
     pub input: u32,
     /// Handle of what waits to be sent, or [`NONE`].
     pub output: u32,
-    /// Handle of a large block that the connection borrows, or [`NONE`].
-    pub large: u32,
-    /// Bytes or requests that wait; the runtime owns the meaning.
-    pub pending: u32,
-    /// When the connection was opened, in milliseconds of the runtime's clock.
-    pub opened_ms: u32,
+    /// Handle of the messages that wait behind the output, or [`NONE`].
+    pub backlog: u32,
+    /// The topic that the connection subscribes to, or [`NONE`]; the runtime owns the meaning.
+    pub topic: u32,
+    /// Its place among the subscribers of that topic.
+    pub topic_place: u32,
+    /// Bytes that may wait to be sent; 0 for the worker's own bound.
+    pub messages_bytes_max: u32,
     _reserved_line_1: [u32; 6],
 
     // Line 2: time and lists.
@@ -88,13 +86,11 @@ pub struct StackSlot<W> {
     pub(crate) wheel_prev: u32,
     pub(crate) wheel_bucket: u32,
     pub(crate) live_position: u32,
-    /// A value of the user's.
-    pub user: u64,
     /// Bytes received since the connection was opened.
     pub bytes_in: u64,
     /// Bytes sent since the connection was opened.
     pub bytes_out: u64,
-    _reserved_line_2: [u64; 2],
+    _reserved_line_2: [u64; 3],
 
     // Line 3.
     /// The protocol's own state. [`Default`] when the slot is acquired.
@@ -107,27 +103,25 @@ impl<W: Default> StackSlot<W> {
         StackSlot {
             descriptor: NONE,
             generation: 1,
-            ops: 0,
             flags: 0,
+            ops: 0,
             state: SlotState::Free,
-            listener: 0,
-            budget: 0,
-            fiber: NONE,
+            service: 0,
             input: NONE,
             output: NONE,
-            large: NONE,
-            pending: 0,
-            opened_ms: 0,
+            backlog: NONE,
+            topic: NONE,
+            topic_place: 0,
+            messages_bytes_max: 0,
             _reserved_line_1: [0; 6],
             deadline: NEVER,
             wheel_next: NONE,
             wheel_prev: NONE,
             wheel_bucket: NONE,
             live_position,
-            user: 0,
             bytes_in: 0,
             bytes_out: 0,
-            _reserved_line_2: [0; 2],
+            _reserved_line_2: [0; 3],
             workspace: W::default(),
         }
     }
@@ -139,15 +133,13 @@ impl<W: Default> StackSlot<W> {
         self.descriptor = NONE;
         self.flags = 0;
         self.state = SlotState::Live;
-        self.listener = 0;
-        self.budget = 0;
-        self.fiber = NONE;
+        self.service = 0;
         self.input = NONE;
         self.output = NONE;
-        self.large = NONE;
-        self.pending = 0;
-        self.opened_ms = 0;
-        self.user = 0;
+        self.backlog = NONE;
+        self.topic = NONE;
+        self.topic_place = 0;
+        self.messages_bytes_max = 0;
         self.bytes_in = 0;
         self.bytes_out = 0;
         self.workspace = W::default();
@@ -205,27 +197,25 @@ const _: () = {
     assert!(align_of::<Slot>() == 64);
     assert!(offset_of!(Slot, descriptor) == 0);
     assert!(offset_of!(Slot, generation) == 4);
-    assert!(offset_of!(Slot, ops) == 8);
-    assert!(offset_of!(Slot, flags) == 10);
-    assert!(offset_of!(Slot, state) == 12);
-    assert!(offset_of!(Slot, listener) == 13);
-    assert!(offset_of!(Slot, budget) == 14);
-    assert!(offset_of!(Slot, fiber) == 16);
-    assert!(offset_of!(Slot, input) == 20);
-    assert!(offset_of!(Slot, output) == 24);
-    assert!(offset_of!(Slot, large) == 28);
-    assert!(offset_of!(Slot, pending) == 32);
-    assert!(offset_of!(Slot, opened_ms) == 36);
+    assert!(offset_of!(Slot, flags) == 8);
+    assert!(offset_of!(Slot, ops) == 12);
+    assert!(offset_of!(Slot, state) == 14);
+    assert!(offset_of!(Slot, service) == 15);
+    assert!(offset_of!(Slot, input) == 16);
+    assert!(offset_of!(Slot, output) == 20);
+    assert!(offset_of!(Slot, backlog) == 24);
+    assert!(offset_of!(Slot, topic) == 28);
+    assert!(offset_of!(Slot, topic_place) == 32);
+    assert!(offset_of!(Slot, messages_bytes_max) == 36);
     assert!(offset_of!(Slot, _reserved_line_1) == 40);
     assert!(offset_of!(Slot, deadline) == 64);
     assert!(offset_of!(Slot, wheel_next) == 72);
     assert!(offset_of!(Slot, wheel_prev) == 76);
     assert!(offset_of!(Slot, wheel_bucket) == 80);
     assert!(offset_of!(Slot, live_position) == 84);
-    assert!(offset_of!(Slot, user) == 88);
-    assert!(offset_of!(Slot, bytes_in) == 96);
-    assert!(offset_of!(Slot, bytes_out) == 104);
-    assert!(offset_of!(Slot, _reserved_line_2) == 112);
+    assert!(offset_of!(Slot, bytes_in) == 88);
+    assert!(offset_of!(Slot, bytes_out) == 96);
+    assert!(offset_of!(Slot, _reserved_line_2) == 104);
     assert!(offset_of!(Slot, workspace) == 128);
 };
 
@@ -241,8 +231,8 @@ mod tests {
             ($slot:expr, $($name:ident)+) => { [$((stringify!($name), offset_of!(Slot, $name), size_of_val(&$slot.$name))),+] };
         }
         let slot = Slot::vacant(0);
-        let fields = fields!(slot, descriptor generation ops flags state listener budget fiber input output large pending
-            opened_ms _reserved_line_1 deadline wheel_next wheel_prev wheel_bucket live_position user bytes_in bytes_out
+        let fields = fields!(slot, descriptor generation flags ops state service input output backlog topic topic_place messages_bytes_max
+            _reserved_line_1 deadline wheel_next wheel_prev wheel_bucket live_position bytes_in bytes_out
             _reserved_line_2 workspace);
         let mut end = 0;
         for (name, offset, size) in fields {

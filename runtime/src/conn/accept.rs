@@ -132,9 +132,8 @@ impl Conns {
         let direct = core.ring.borrow().direct_descriptors() > 0;
         self.with(id, |slot| {
             slot.descriptor = fd;
-            slot.listener = service;
+            slot.service = service;
             slot.flags = flag::ACTIVE | if direct { flag::DIRECT } else { 0 };
-            slot.opened_ms = core.now().as_millis() as u32;
         });
         count(&core.stats.accepted);
         self.service(service).borrow_mut().on_open((core, id));

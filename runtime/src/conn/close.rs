@@ -93,6 +93,7 @@ impl Conns {
             self.call(core, id, |service, conn| service.on_close(conn));
             self.drop_input(id);
             self.drop_output(id);
+            self.drop_backlog(id);
             let Some((ops, descriptor)) = self.with(id, |slot| {
                 slot.drain();
                 (slot.ops, descriptor(slot))

@@ -6,16 +6,14 @@
 //! bytes are set to a value of that type when a connection opens, and read and written as that type only, by [`Conn`],
 //! which is made for a slot of that service. The type is `Copy`, so nothing needs dropping.
 
-use super::{ConnId, Conns, SendError, flag, is_open};
+use super::{ConnId, HandlerId, SendError, flag, is_open};
 use crate::core::Core;
-use crate::turn::guarded;
+use crate::limits::Overflow;
 use std::any::TypeId;
-use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::ops::{Deref, Range};
-use std::rc::Rc;
 use std::time::Duration;
 use sws_rings::Lease;
 
@@ -79,6 +77,12 @@ pub trait EventHandler: 'static {
     /// when the output is sent.
     fn on_drain(&mut self, conn: &mut Conn<'_, Self::Workspace>) {
         conn.close();
+    }
+
+    /// So many messages wait that the connection is to be closed ([`Overflow::Close`](crate::Overflow::Close)); they are dropped.
+    /// What is queued here goes out behind what is being sent. By default the connection is closed at once.
+    fn on_overflow(&mut self, conn: &mut Conn<'_, Self::Workspace>) {
+        conn.abort();
     }
 
     /// The connection is gone; its id finds nothing from here on. Called once for each connection.
@@ -150,12 +154,15 @@ impl std::fmt::Debug for Held {
 pub struct Conn<'a, W = ()> {
     core: &'a Core,
     id: ConnId,
+    /// The service whose workspace is a `W`: the connection may have been handed over to another since.
+    service: u8,
     workspace: PhantomData<fn() -> W>,
 }
 
 impl<'a, W: Copy + 'static> Conn<'a, W> {
-    fn new(core: &'a Core, id: ConnId) -> Conn<'a, W> {
-        Conn { core, id, workspace: PhantomData }
+    /// `service` has the workspace `W`.
+    pub(super) fn new(core: &'a Core, id: ConnId, service: u8) -> Conn<'a, W> {
+        Conn { core, id, service, workspace: PhantomData }
     }
 
     /// Names the connection for as long as it lives: an id of a closed connection finds nothing.
@@ -170,21 +177,22 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     where
         W: Default,
     {
-        let bytes = self.core.conns.with(self.id, |slot| slot.workspace);
+        let bytes =
+            self.core.conns.with(self.id, |slot| (slot.service == self.service).then_some(slot.workspace));
         // SAFETY: the slot belongs to a service whose workspace type is `W`, see the module doc, and `W` fits.
-        bytes.map_or_else(W::default, |bytes| unsafe { (&raw const bytes).cast::<W>().read() })
+        bytes.flatten().map_or_else(W::default, |bytes| unsafe { (&raw const bytes).cast::<W>().read() })
     }
 
     /// Looks at the connection's state, or changes it, in its place. In `f` all connections are borrowed: using one, or waiting,
     /// panics. `f` gets a default that leads nowhere when the connection is
-    /// gone.
+    /// gone, or was handed over.
     #[inline]
     pub fn update<R>(&mut self, f: impl FnOnce(&mut W) -> R) -> R
     where
         W: Default,
     {
         let mut slots = self.core.conns.slots.borrow_mut();
-        match slots.get_mut(self.id) {
+        match slots.get_mut(self.id).filter(|slot| slot.service == self.service) {
             // SAFETY: the slot belongs to a service whose workspace type is `W`, see the module doc; `f` cannot reach the
             // slots, which are borrowed.
             Some(slot) => f(unsafe { &mut *(&raw mut slot.workspace).cast::<W>() }),
@@ -196,9 +204,98 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     #[inline]
     pub fn set_workspace(&mut self, value: W) {
         self.core.conns.with(self.id, |slot| {
-            // SAFETY: `W` is at most as large and as aligned as the workspace, asserted when its service was made.
-            unsafe { (&raw mut slot.workspace).cast::<W>().write(value) }
+            if slot.service == self.service {
+                // SAFETY: `W` is at most as large and as aligned as the workspace, asserted when its service was made.
+                unsafe { (&raw mut slot.workspace).cast::<W>().write(value) }
+            }
         });
+    }
+
+    /// Makes the connection another handler's, with this state: what comes from here on, and what came and was not taken, is
+    /// the other's. Its `on_open` is not called. This handler finds nothing of the connection any more.
+    ///
+    /// ```
+    /// use sws_runtime::{Config, Conn, Data, EventHandler, HandlerId, Runtime};
+    ///
+    /// struct Greeting {
+    ///     then: HandlerId<()>,
+    /// }
+    ///
+    /// impl EventHandler for Greeting {
+    ///     type Workspace = u64;
+    ///     fn on_data(&mut self, conn: &mut Conn<'_, u64>, data: &Data<'_>) -> usize {
+    ///         conn.hand_over(self.then, ());
+    ///         data.len()
+    ///     }
+    /// }
+    ///
+    /// struct Discard;
+    ///
+    /// impl EventHandler for Discard {
+    ///     type Workspace = ();
+    ///     fn on_data(&mut self, _conn: &mut Conn<'_, ()>, data: &Data<'_>) -> usize {
+    ///         data.len()
+    ///     }
+    /// }
+    ///
+    /// let runtime = Runtime::new(Config::default())?;
+    /// let then = runtime.add_handler(Discard);
+    /// runtime.listen(std::net::TcpListener::bind("127.0.0.1:0").unwrap(), Greeting { then });
+    /// # Ok::<(), sws_runtime::RuntimeError>(())
+    /// ```
+    pub fn hand_over<N: Copy + 'static>(&mut self, to: HandlerId<N>, state: N) {
+        assert_eq!(to.worker, self.core.number, "a handler of another worker");
+        if !self.is_ours() {
+            return;
+        }
+        self.core.conns.with(self.id, |slot| {
+            slot.service = to.number;
+            // SAFETY: the id of a handler is made with its workspace's type, which fits, asserted when it was added; and it is
+            // one of this worker.
+            unsafe { (&raw mut slot.workspace).cast::<N>().write(state) }
+        });
+        self.core.conns.defer_input(self.id);
+    }
+
+    /// Whether the connection is still there and was not handed over.
+    #[inline]
+    pub fn is_ours(&self) -> bool {
+        self.core.conns.with(self.id, |slot| slot.service == self.service && is_open(slot)).unwrap_or(false)
+    }
+
+    /// Sets how many bytes may wait to be sent, and what becomes of messages over that. Without it
+    /// [`Limits::output_bytes_max`](crate::Limits::output_bytes_max) holds, and messages over it are refused.
+    pub fn set_overflow(&mut self, bytes_max: usize, overflow: Overflow) {
+        self.core.conns.set_overflow(self.id, bytes_max, overflow);
+    }
+
+    /// Queues a whole message, shared by reference. Beyond a window of the output messages wait, each whole; over the bound the
+    /// connection's [`Overflow`] says what becomes of them. `key` is 0, or names what this is the latest value of.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] when it was refused, [`SendError::Closed`] when the connection is closing.
+    pub fn push_message(&mut self, message: &bytes::Bytes, key: u64) -> Result<(), SendError> {
+        self.core.conns.push_message(self.core, self.id, message, key, None)
+    }
+
+    /// As [`push_message`](Conn::push_message), for a message of about `len` bytes that `f` writes in place. A fiber must not wait in
+    /// `f`: that panics.
+    ///
+    /// # Errors
+    /// As [`push_message`](Conn::push_message), and [`SendError::NoBuffer`] when all pooled buffers are in use.
+    #[inline]
+    pub fn write_message<R>(
+        &mut self,
+        len: usize,
+        f: impl FnOnce(&mut Vec<u8>) -> R,
+    ) -> Result<R, SendError> {
+        if self.core.conns.has_window(self.core, self.id, len)? {
+            return self.write_with(len, f);
+        }
+        let mut message = Vec::with_capacity(len);
+        let written = self.core.fibers.without_waits(|| f(&mut message));
+        self.push_message(&message.into(), 0)?;
+        Ok(written)
     }
 
     /// Queues bytes to be sent, copied.
@@ -246,9 +343,9 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
         self.core.conns.write_with(self.id, len, |out| self.core.fibers.without_waits(|| f(out)))
     }
 
-    /// Bytes that wait to be sent.
+    /// Bytes that wait to be sent, those of messages that wait behind the output included.
     pub fn pending_output(&self) -> usize {
-        self.core.conns.pending_output(self.id)
+        self.core.conns.pending_output(self.id) + self.core.conns.backlog_bytes(self.id)
     }
 
     /// Bytes that the kernel has taken to send since the connection was opened.
@@ -322,7 +419,7 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
 
     /// Ids of all open connections of the same handler, this one included.
     pub fn peers(&self) -> Vec<ConnId> {
-        let service = self.core.conns.with(self.id, |slot| slot.listener);
+        let service = self.core.conns.with(self.id, |slot| slot.service);
         service.map_or_else(Vec::new, |service| self.core.conns.ids_of(service))
     }
 
@@ -360,110 +457,9 @@ pub fn with_conn<W: Copy + Default + 'static, R>(
     crate::core::with(|core| {
         let service = {
             let slots = core.conns.slots.borrow();
-            slots.get(id).filter(|slot| is_open(slot))?.listener
+            slots.get(id).filter(|slot| is_open(slot))?.service
         };
         let known = core.conns.services.borrow().get(usize::from(service))?.workspace;
-        (known == TypeId::of::<W>()).then(|| f(&mut Conn::new(core, id)))
+        (known == TypeId::of::<W>()).then(|| f(&mut Conn::new(core, id, service)))
     })
-}
-
-/// [`EventHandler`] without its workspace type.
-pub(super) trait Service {
-    fn on_open(&mut self, conn: (&Core, ConnId));
-    fn on_data(&mut self, conn: (&Core, ConnId), data: &Data<'_>) -> usize;
-    fn on_sent(&mut self, conn: (&Core, ConnId));
-    fn on_end(&mut self, conn: (&Core, ConnId));
-    fn on_deadline(&mut self, conn: (&Core, ConnId));
-    fn on_drain(&mut self, conn: (&Core, ConnId));
-    fn on_close(&mut self, conn: (&Core, ConnId));
-}
-
-struct Typed<H>(H);
-
-impl<H: EventHandler> Typed<H> {
-    /// Calls the handler. One that panics loses the connection that it was called for, and nothing else.
-    #[inline]
-    fn guard(&mut self, (core, id): (&Core, ConnId), f: impl FnOnce(&mut H, &mut Conn<'_, H::Workspace>)) {
-        core.fibers.set_name(std::any::type_name::<H>());
-        if !guarded(|| f(&mut self.0, &mut Conn::new(core, id))) {
-            core.conns.doom(id);
-        }
-    }
-}
-
-impl<H: EventHandler> Service for Typed<H> {
-    fn on_open(&mut self, conn: (&Core, ConnId)) {
-        self.guard(conn, |handler, conn| {
-            conn.set_workspace(H::Workspace::default());
-            handler.on_open(conn);
-        });
-    }
-
-    #[inline]
-    fn on_data(&mut self, conn: (&Core, ConnId), data: &Data<'_>) -> usize {
-        let mut taken = data.len();
-        self.guard(conn, |handler, conn| {
-            let count = handler.on_data(conn, data);
-            assert!(count <= data.len(), "a handler took more bytes than there are");
-            taken = count;
-        });
-        taken
-    }
-
-    fn on_sent(&mut self, conn: (&Core, ConnId)) {
-        self.guard(conn, H::on_sent);
-    }
-
-    fn on_end(&mut self, conn: (&Core, ConnId)) {
-        self.guard(conn, H::on_end);
-    }
-
-    fn on_deadline(&mut self, conn: (&Core, ConnId)) {
-        self.guard(conn, H::on_deadline);
-    }
-
-    fn on_drain(&mut self, conn: (&Core, ConnId)) {
-        self.guard(conn, H::on_drain);
-    }
-
-    fn on_close(&mut self, conn: (&Core, ConnId)) {
-        self.guard(conn, H::on_close);
-    }
-}
-
-/// A handler and the type of its workspace.
-pub(super) struct ServiceEntry {
-    pub(super) service: Rc<RefCell<dyn Service>>,
-    workspace: TypeId,
-}
-
-impl Conns {
-    /// Adds a handler; its number goes into the slots of its connections.
-    pub(crate) fn add_service<H: EventHandler>(&self, handler: H) -> u8 {
-        const {
-            assert!(size_of::<H::Workspace>() <= size_of::<Workspace>(), "a workspace has at most 64 bytes");
-            assert!(
-                align_of::<H::Workspace>() <= align_of::<Workspace>(),
-                "a workspace is aligned to at most 8"
-            );
-        }
-        let mut services = self.services.borrow_mut();
-        assert!(services.len() < 256, "a worker has at most 256 handlers");
-        services.push(ServiceEntry {
-            service: Rc::new(RefCell::new(Typed(handler))),
-            workspace: TypeId::of::<H::Workspace>(),
-        });
-        services.len() as u8 - 1
-    }
-
-    pub(super) fn service(&self, number: u8) -> Rc<RefCell<dyn Service>> {
-        Rc::clone(&self.services.borrow()[usize::from(number)].service)
-    }
-
-    /// Calls one of the handler's callbacks for a connection.
-    pub(super) fn call(&self, core: &Core, id: ConnId, f: impl FnOnce(&mut dyn Service, (&Core, ConnId))) {
-        if let Some(number) = self.with(id, |slot| slot.listener) {
-            f(&mut *self.service(number).borrow_mut(), (core, id));
-        }
-    }
 }

@@ -12,21 +12,26 @@
 //! its token; the slot counts them, and is released when the count is zero and its descriptor is closed.
 
 mod accept;
+mod backlog;
 mod close;
 mod handler;
 mod output;
 mod quiet;
 mod receive;
+mod service;
 
 pub use handler::{Conn, Data, EventHandler, Held, with_conn};
 pub use output::SendError;
+pub use service::HandlerId;
 pub use sws_stackpool::SlotId as ConnId;
 
 use crate::core::Core;
 use crate::limits::Limits;
 use accept::Listener;
-use handler::{ServiceEntry, Workspace};
+use backlog::Backlog;
+use handler::Workspace;
 use output::Output;
+use service::ServiceEntry;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use sws_rings::{Completion, Descriptor, Op, OpKind, Owner, Token};
@@ -35,37 +40,42 @@ use sws_stackpool::{SlotState, StackPool, StackSlot, TieredBuffers, Wheel, wheel
 /// What a slot's `flags` mean.
 pub(crate) mod flag {
     /// The descriptor is an index of the ring's table.
-    pub(crate) const DIRECT: u16 = 1;
+    pub(crate) const DIRECT: u32 = 1;
     /// A receive is in flight.
-    pub(crate) const RECEIVING: u16 = 1 << 1;
+    pub(crate) const RECEIVING: u32 = 1 << 1;
     /// Its cancellation is in flight.
-    pub(crate) const CANCELLING: u16 = 1 << 2;
+    pub(crate) const CANCELLING: u32 = 1 << 2;
     /// A poll is in flight: the connection is quiet.
-    pub(crate) const POLLING: u16 = 1 << 3;
+    pub(crate) const POLLING: u32 = 1 << 3;
     /// A send is in flight.
-    pub(crate) const SENDING: u16 = 1 << 4;
+    pub(crate) const SENDING: u32 = 1 << 4;
     /// The slot is in the list of those with output.
-    pub(crate) const DIRTY: u16 = 1 << 5;
+    pub(crate) const DIRTY: u32 = 1 << 5;
     /// The slot is in the list of those with input left for the next turn.
-    pub(crate) const LEFTOVER: u16 = 1 << 6;
+    pub(crate) const LEFTOVER: u32 = 1 << 6;
     /// The input is full; receiving goes on when it was consumed.
-    pub(crate) const PAUSED: u16 = 1 << 7;
+    pub(crate) const PAUSED: u32 = 1 << 7;
     /// The peer has ended its side.
-    pub(crate) const ENDED: u16 = 1 << 8;
+    pub(crate) const ENDED: u32 = 1 << 8;
     /// Close when the output is sent.
-    pub(crate) const CLOSE_AFTER: u16 = 1 << 9;
+    pub(crate) const CLOSE_AFTER: u32 = 1 << 9;
     /// Then end our side first, and wait for the peer's end.
-    pub(crate) const LINGER: u16 = 1 << 10;
+    pub(crate) const LINGER: u32 = 1 << 10;
     /// Our side is ended; what comes is discarded.
-    pub(crate) const LINGERING: u16 = 1 << 11;
+    pub(crate) const LINGERING: u32 = 1 << 11;
     /// The close was submitted.
-    pub(crate) const CLOSING: u16 = 1 << 12;
+    pub(crate) const CLOSING: u32 = 1 << 12;
     /// Something came since the last look for quiet connections.
-    pub(crate) const ACTIVE: u16 = 1 << 13;
+    pub(crate) const ACTIVE: u32 = 1 << 13;
     /// The slot is in the list of those that wait for a provided buffer.
-    pub(crate) const STARVED: u16 = 1 << 14;
+    pub(crate) const STARVED: u32 = 1 << 14;
     /// The slot is in the list of those to be torn down.
-    pub(crate) const DOOMED: u16 = 1 << 15;
+    pub(crate) const DOOMED: u32 = 1 << 15;
+    /// Too much waited, and the handler is to be told; nothing more is queued.
+    pub(crate) const OVERFLOWED: u32 = 1 << 16;
+    /// Where an [`Overflow`](crate::Overflow) is kept.
+    pub(crate) const OVERFLOW_SHIFT: u32 = 17;
+    pub(crate) const OVERFLOW_MASK: u32 = 0b11 << OVERFLOW_SHIFT;
 }
 
 pub(crate) type Slot = StackSlot<Workspace>;
@@ -108,6 +118,8 @@ pub(crate) struct Conns {
     listeners: RefCell<Vec<Listener>>,
     inputs: RefCell<Lent<Input>>,
     outputs: RefCell<Lent<Output>>,
+    backlogs: RefCell<Lent<Backlog>>,
+    overflowed: RefCell<Vec<ConnId>>,
     pub(crate) buffers: RefCell<TieredBuffers>,
     dirty: RefCell<Vec<ConnId>>,
     leftover: RefCell<VecDeque<ConnId>>,
@@ -126,6 +138,8 @@ impl Conns {
             listeners: RefCell::new(Vec::new()),
             inputs: RefCell::new(Lent::new()),
             outputs: RefCell::new(Lent::new()),
+            backlogs: RefCell::new(Lent::new()),
+            overflowed: RefCell::new(Vec::new()),
             buffers: RefCell::new(TieredBuffers::new(
                 limits.buffer_bytes_max,
                 limits.buffer_bytes_cached_max,
@@ -253,6 +267,7 @@ impl Conns {
         !self.leftover.borrow().is_empty()
             || !self.doomed.borrow().is_empty()
             || !self.dirty.borrow().is_empty()
+            || !self.overflowed.borrow().is_empty()
     }
 
     /// Connections open now, and the most there were.
@@ -266,7 +281,7 @@ impl Conns {
         let slots = self.slots.borrow();
         let of_service = |&index: &u32| {
             let slot = slots.by_index(index)?;
-            (slot.listener == service && is_open(slot)).then(|| slots.id_of(index)).flatten()
+            (slot.service == service && is_open(slot)).then(|| slots.id_of(index)).flatten()
         };
         slots.live().iter().filter_map(of_service).collect()
     }

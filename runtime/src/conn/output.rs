@@ -16,11 +16,14 @@ use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use sws_rings::{Message, Op, Span};
-use sws_stackpool::{NONE, SlotState};
+use sws_stackpool::{NONE, SlotState, TieredBuffers};
 
 /// Bytes of the first piece of an output, and of further ones.
 const PIECE_FIRST: usize = 512;
 const PIECE_NEXT: usize = 8 * 1024;
+
+/// Bytes of a shared message up to which it is copied behind others, instead of being a piece of its own.
+const MESSAGE_COPY_MAX: usize = 2 * 1024;
 
 /// Why bytes were not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +90,28 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// Bytes that are not sent.
+    pub(super) fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// Appends a message: a small one copied, so that many leave in few pieces.
+    pub(super) fn append(&mut self, frame: Bytes, buffers: &mut TieredBuffers) {
+        self.pending += frame.len();
+        if frame.len() <= MESSAGE_COPY_MAX {
+            if self.tail(frame.len()).is_none()
+                && let Some(buffer) = buffers.acquire(PIECE_NEXT)
+            {
+                self.pieces.push_back(Piece::Pooled(buffer));
+            }
+            if let Some(tail) = self.tail(frame.len()) {
+                tail.extend_from_slice(&frame);
+                return;
+            }
+        }
+        self.pieces.push_back(Piece::Shared(frame));
+    }
+
     /// The last piece, if bytes can be appended to it without moving what it holds.
     fn tail(&mut self, room: usize) -> Option<&mut Vec<u8>> {
         let last = self.pieces.len().checked_sub(1)?;
@@ -176,8 +201,8 @@ impl Conns {
             return Err(SendError::Closed);
         }
         match core.limits.output_overflow {
-            Overflow::Refuse => {}
             Overflow::Close => self.doom(id),
+            Overflow::Refuse | Overflow::DropOldest | Overflow::KeepLatest => {}
         }
         Err(SendError::Full)
     }
@@ -191,6 +216,20 @@ impl Conns {
         let output = &mut outputs.values[handle as usize];
         output.pending += bytes.len();
         output.pieces.push_back(Piece::Shared(bytes));
+        Ok(())
+    }
+
+    /// Queues a message that others share: by reference if it is the first, or large.
+    pub(super) fn push_shared(&self, id: ConnId, frame: Bytes) -> Result<(), SendError> {
+        let handle = self.output_of(id).ok_or(SendError::Closed)?;
+        let mut outputs = self.outputs.borrow_mut();
+        let output = &mut outputs.values[handle as usize];
+        if output.pieces.is_empty() {
+            output.pending += frame.len();
+            output.pieces.push_back(Piece::Shared(frame));
+        } else {
+            output.append(frame, &mut self.buffers.borrow_mut());
+        }
         Ok(())
     }
 
@@ -277,7 +316,7 @@ impl Conns {
         if flags & (flag::SENDING | flag::DOOMED) != 0 || handle == NONE {
             return;
         }
-        if self.outputs.borrow().values[handle as usize].pending == 0 {
+        if self.outputs.borrow().values[handle as usize].pending == 0 && !self.refill(core, id, handle) {
             self.drop_output(id);
             self.on_drained(core, id);
             return;

@@ -49,7 +49,7 @@ impl Conns {
             }
             return;
         }
-        let Some(number) = self.with(id, |slot| slot.listener) else { return };
+        let Some(number) = self.with(id, |slot| slot.service) else { return };
         let data = Data { bytes: &lease, lease: Some(&lease) };
         let taken = self.service(number).borrow_mut().on_data((core, id), &data);
         if taken < lease.len() {
@@ -212,7 +212,7 @@ impl Conns {
     /// Calls the handler with the input that waits.
     pub(super) fn give_input(&self, core: &Core, id: ConnId) {
         let Some(Some((number, handle))) =
-            self.with(id, |slot| (slot.input != NONE).then_some((slot.listener, slot.input)))
+            self.with(id, |slot| (slot.input != NONE).then_some((slot.service, slot.input)))
         else {
             return;
         };
