@@ -14,7 +14,7 @@ pub struct HandlerId<W> {
     pub(super) number: u8,
     /// Its worker: a number means nothing to another.
     pub(super) worker: u64,
-    workspace: PhantomData<(fn() -> W, *const ())>,
+    workspace: PhantomData<fn() -> W>,
 }
 
 impl<W> HandlerId<W> {
