@@ -60,6 +60,7 @@ pub(crate) struct Core {
     pub(crate) timers: RefCell<Timers>,
     pub(crate) hooks: Hooks,
     pub(crate) deferred_hooks: Hooks,
+    pub(crate) locals: crate::local::Locals,
     pub(crate) workers: WorkerPool,
     pub(crate) limits: Limits,
     pub(crate) phase: Cell<Phase>,

@@ -18,6 +18,7 @@ pub mod fs;
 mod hooks;
 mod limits;
 mod listener;
+mod local;
 pub mod net;
 mod ops;
 mod outbound_op;
@@ -42,13 +43,14 @@ pub use fiber::{
 pub use hooks::HookId;
 pub use limits::{Limits, Overflow};
 pub use listener::listen_tcp;
+pub use local::worker_local;
 pub use ops::Lane;
 pub use runtime::{Config, Handle, InvokeError, Runtime, RuntimeError, dump_fibers, stats};
 pub use spawn::{
     SubmitError, acquire_buffer, acquire_large, add_deferred_hook, add_tick_hook, cancel_fiber,
     current_fiber, current_handle, go, on_fiber, release_buffer, release_large, remove_deferred_hook,
     remove_tick_hook, run_deferred_hooks, run_inline, set_fiber_name, submit, try_go, try_submit,
-    turn_elapsed, turn_time,
+    turn_elapsed, turn_time, without_waits,
 };
 pub use stats::Stats;
 pub use sws_rings::{BufferConfig, BufferStats, Features, RingConfig, RingStats, SetupError, probe};

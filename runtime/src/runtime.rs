@@ -187,6 +187,7 @@ impl Runtime {
             timers: RefCell::new(Timers::default()),
             hooks: Hooks::new(),
             deferred_hooks: Hooks::new(),
+            locals: crate::local::Locals::default(),
             workers: WorkerPool::new(workers),
             limits,
             phase: Cell::new(Phase::Running),

@@ -54,6 +54,14 @@ pub fn on_fiber() -> bool {
     core::on_fiber()
 }
 
+/// Calls `f` so that a wait in it panics: for protocols that call user code while they hold something.
+///
+/// # Panics
+/// Off a worker's thread.
+pub fn without_waits<R>(f: impl FnOnce() -> R) -> R {
+    core::with(|core| core.fibers.without_waits(f))
+}
+
 /// The running fiber, if the caller runs on one.
 pub fn current_fiber() -> Option<FiberId> {
     core::try_with(|core| core.fibers.current()).flatten()
