@@ -2,6 +2,7 @@
 
 use super::respond::Begun;
 use super::service::Shared;
+use super::takeover::take_over;
 use super::{BodyLeft, HttpConn, Phase, RequestFacts, respond, update, with_request};
 use crate::context::Context;
 use crate::http1::Reject;
@@ -26,15 +27,19 @@ pub(super) fn serve(mut ctx: Box<Context>) {
             Some(Response::internal_error())
         }
     };
+    let takeover = ctx.take_takeover();
     // The request goes before the answer is sent: its bytes are given back to the kernel.
     if catch_unwind(AssertUnwindSafe(|| shared.keep_context(ctx))).map_err(drop_quietly).is_err() {
         shared.metrics.count_panic();
     }
-    match response {
-        Some(response) => {
+    match (response, takeover) {
+        (Some(response), None) => {
             answer(&shared, &facts, response);
         }
-        None => wait_for_deferred(&shared, &facts),
+        (Some(response), Some(takeover)) => {
+            take_over(&shared, &facts, response, takeover);
+        }
+        (None, _) => wait_for_deferred(&shared, &facts),
     }
 }
 
@@ -132,7 +137,7 @@ fn finish(shared: &Shared, conn: &mut Conn<'_, HttpConn>, facts: &RequestFacts, 
         Phase::Discarding => conn.set_deadline(Some(shared.limits.body_timeout)),
         // Inside `on_data` the deadline is set once, behind the last of its requests.
         Phase::Head if inline => {}
-        Phase::Head | Phase::Handling | Phase::Deferred => {
+        Phase::Head | Phase::Handling | Phase::Deferred | Phase::Gone => {
             if await_next(shared, conn, true) {
                 return;
             }

@@ -21,6 +21,7 @@ pub(crate) mod defer;
 mod finish;
 mod respond;
 mod service;
+pub(crate) mod takeover;
 mod writer;
 
 pub(crate) use service::{HttpService, Shared};
@@ -32,8 +33,10 @@ use sws_runtime::{Conn, ConnId, FiberId, with_conn};
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Between requests, or within a head.
+    /// The connection is another protocol's, or gone.
     #[default]
+    Gone,
+    /// Between requests, or within a head.
     Head,
     /// A handler has the request.
     Handling,

@@ -137,7 +137,7 @@ impl HttpService {
                 }
                 Phase::Head => self.request(conn, data, at),
                 Phase::Discarding => self.discard(conn, &data[at..]),
-                Phase::Handling | Phase::Deferred => Step::Stop(0),
+                Phase::Handling | Phase::Deferred | Phase::Gone => Step::Stop(0),
                 Phase::Closing => Step::Close,
             };
             match step {
@@ -362,6 +362,7 @@ impl EventHandler for HttpService {
     type Workspace = HttpConn;
 
     fn on_open(&mut self, conn: &mut Conn<'_, HttpConn>) {
+        conn.set_workspace(HttpConn { phase: Phase::Head, ..HttpConn::default() });
         conn.set_deadline(Some(self.shared.limits.idle_timeout));
     }
 
@@ -375,7 +376,7 @@ impl EventHandler for HttpService {
                 }
                 0
             }
-            Phase::Deferred => 0,
+            Phase::Deferred | Phase::Gone => 0,
             Phase::Closing => data.len(),
         }
     }
@@ -407,7 +408,7 @@ impl EventHandler for HttpService {
                     unpark(fiber);
                 }
             }
-            Phase::Deferred => {}
+            Phase::Deferred | Phase::Gone => {}
         }
     }
 
@@ -434,7 +435,7 @@ impl EventHandler for HttpService {
                 _ => self.give_up(conn),
             },
             Phase::Deferred => self.give_up(conn),
-            Phase::Discarding | Phase::Closing => conn.abort(),
+            Phase::Discarding | Phase::Closing | Phase::Gone => conn.abort(),
         }
     }
 
@@ -444,7 +445,7 @@ impl EventHandler for HttpService {
             // What has come already is answered, and that answer is the last.
             Phase::Head if conn.pending_input() > 0 => conn.resume_input(),
             Phase::Head => conn.close(),
-            Phase::Handling | Phase::Deferred | Phase::Discarding | Phase::Closing => {}
+            Phase::Handling | Phase::Deferred | Phase::Discarding | Phase::Closing | Phase::Gone => {}
         }
     }
 

@@ -20,6 +20,7 @@ pub use self::extensions::Extensions;
 pub(crate) use self::extensions::StateMap;
 use crate::body::{BODY_BYTES_MAX, Body, BodyError, RequestBody};
 use crate::conn::defer::{Deferred, Mailbox};
+use crate::conn::takeover::{Takeover, TakeoverCell};
 use crate::conn::{RequestFacts, Shared};
 use crate::extract::{self, Rejection};
 use crate::request::Request;
@@ -51,6 +52,8 @@ pub struct Context {
     headers: PendingHeaders,
     body_bytes_max: usize,
     deferral: Deferral,
+    /// What takes the connection over behind the answer, if a handler asks for it.
+    takeover: Option<TakeoverCell>,
 }
 
 /// How the answer of this request can be deferred.
@@ -75,7 +78,18 @@ impl Context {
             headers: PendingHeaders::default(),
             body_bytes_max: BODY_BYTES_MAX,
             deferral: Deferral::None,
+            takeover: None,
         }
+    }
+
+    /// Where an extractor leaves what takes the connection over.
+    pub(crate) fn takeover_cell(&mut self) -> TakeoverCell {
+        Rc::clone(self.takeover.get_or_insert_default())
+    }
+
+    #[inline]
+    pub(crate) fn take_takeover(&mut self) -> Option<Takeover> {
+        self.takeover.take()?.take()
     }
 
     pub(crate) fn set_deferral(&mut self, shared: Rc<Shared>, facts: RequestFacts) {
@@ -129,6 +143,7 @@ impl Context {
         self.extensions.clear();
         self.headers.clear();
         self.deferral = Deferral::None;
+        self.takeover = None;
     }
 
     // Making a response.
