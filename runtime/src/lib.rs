@@ -43,7 +43,7 @@ pub use fiber::{
 pub use hooks::HookId;
 pub use limits::{Limits, Overflow};
 pub use listener::listen_tcp;
-pub use local::worker_local;
+pub use local::{find_local, worker_local};
 pub use ops::Lane;
 pub use runtime::{Config, Handle, InvokeError, Runtime, RuntimeError, dump_fibers, stats};
 pub use spawn::{

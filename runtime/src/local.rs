@@ -39,3 +39,8 @@ pub fn worker_local<T: 'static>(make: impl FnOnce() -> T) -> Rc<T> {
         value.downcast().expect("a value is kept under its own type")
     })
 }
+
+/// The worker's value of this type, if the caller is on a worker's thread and there is one.
+pub fn find_local<T: 'static>() -> Option<Rc<T>> {
+    core::try_with(|core| core.locals.0.borrow().get(&TypeId::of::<T>()).cloned())??.downcast().ok()
+}

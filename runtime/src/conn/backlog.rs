@@ -251,6 +251,8 @@ impl Conns {
     pub(crate) fn tell_overflowed(&self, core: &Core) {
         while let Some(id) = { self.overflowed.borrow_mut().pop() } {
             self.drop_backlog(id);
+            // What the handler says to its peer now fits behind what is being sent.
+            self.with(id, |slot| slot.flags &= !flag::OVERFLOWED);
             if self.is_open(id) {
                 self.call(core, id, |service, conn| service.on_overflow(conn));
             }

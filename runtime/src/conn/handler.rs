@@ -165,6 +165,12 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
         Conn { core, id, service, workspace: PhantomData }
     }
 
+    /// The same connection, for those who keep it for a shorter time.
+    #[inline]
+    pub fn reborrow(&mut self) -> Conn<'_, W> {
+        Conn { core: self.core, id: self.id, service: self.service, workspace: PhantomData }
+    }
+
     /// Names the connection for as long as it lives: an id of a closed connection finds nothing.
     #[inline]
     pub fn id(&self) -> ConnId {
