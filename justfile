@@ -36,6 +36,14 @@ figures *ARGS:
     cargo build --release --locked -p benches --bins
     cargo run --release --locked -p benches --bin figures -- {{ ARGS }}
 
+# A million idle WebSocket connections in one server process; `--connections 15000` takes a minute.
+million *ARGS:
+    cargo run --release --locked -p benches --bin million -- {{ ARGS }}
+
+# Slots and deadlines for a million connections, without sockets.
+slots-million *ARGS:
+    cargo run --release --locked -p benches --bin slots_million -- {{ ARGS }}
+
 # Each fuzz target for SECONDS.
 fuzz SECONDS="60":
     .ci/fuzz {{ SECONDS }}

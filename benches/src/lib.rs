@@ -12,6 +12,8 @@
 //!                └ suspended            resident bytes of a suspended handler
 //! bin/submit_latency ─ submit_latency   a job and its answer, beside the ping-pong
 //! bin/quiet ──── quiet                  idle connections held by receives and by polls
+//! bin/million ── million                very many idle WebSocket connections, and a few that talk
+//! bin/slots_million ─ slots_million     slots and deadlines for as many, without sockets
 //! bin/figures                           all of them, as one document
 //! ```
 //!
@@ -28,10 +30,12 @@ pub mod floor;
 pub mod histogram;
 pub mod load;
 pub mod memory;
+pub mod million;
 pub mod peers;
 pub mod pingpong;
 pub mod process;
 pub mod quiet;
+pub mod slots_million;
 pub mod submit_latency;
 pub mod suspended;
 pub mod sws_server;
