@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use benches::compare::{Options, Scenario, default_load_cpu, run};
+use benches::compare::{Options, Scenario, WsScenario, default_load_cpu, run};
 use benches::contestant::{Contestant, default_sws, serve_if_asked};
 use clap::ValueEnum;
 
@@ -17,6 +17,10 @@ fn main() -> io::Result<()> {
             Scenario::Pipeline(4),
             Scenario::Burst(16),
             Scenario::Idle(32),
+            Scenario::WebSocket(WsScenario::Echo(8)),
+            Scenario::WebSocket(WsScenario::Large(1024)),
+            Scenario::WebSocket(WsScenario::Broadcast(16)),
+            Scenario::WebSocket(WsScenario::IdleRoom(32)),
         ],
         runs: 1,
         duration: Duration::from_millis(100),

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use benches::contestant::{Contestant, default_sws, serve_if_asked};
+use benches::contestant::{Contestant, Service, default_sws, serve_if_asked};
 use benches::{memory, pingpong, sys};
 
 fn main() -> io::Result<()> {
@@ -11,7 +11,7 @@ fn main() -> io::Result<()> {
     sys::raise_nofile()?;
     let plan = memory::Plan { path: "/plaintext".into(), connections: 256, warmup_connections: 16 };
     for contestant in [Contestant::FloorUring, Contestant::FloorUringPoll, Contestant::FloorEpoll] {
-        let mut server = contestant.start(&default_sws(), &[0])?;
+        let mut server = contestant.start(Service::Http, &default_sws(), &[0])?;
         println!("### {contestant}\n\n{}", memory::measure(&server, &plan).map_err(io::Error::other)?);
         server.stop()?;
     }

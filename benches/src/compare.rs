@@ -4,12 +4,14 @@
 //! measured and ended. The load runs in this process, on the load's core.
 
 mod scenario;
+mod websocket;
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use scenario::{Scenario, UnknownScenario};
+pub use websocket::WsScenario;
 
 use crate::contestant::Contestant;
 use crate::process::Server;
@@ -105,7 +107,7 @@ fn measure(
     scenario: &Scenario,
     contestant: Contestant,
 ) -> io::Result<Option<Vec<Figure>>> {
-    let mut server: Server = contestant.start(&options.sws, &options.server_cpus)?;
+    let mut server: Server = contestant.start(scenario.service(), &options.sws, &options.server_cpus)?;
     let served = scenario.is_served_by(&server)?;
     let figures = if served { Some(scenario.measure(options, &server)?) } else { None };
     server.stop()?;

@@ -1,7 +1,7 @@
 //! The servers that are compared, and how each is started.
 //!
 //! Those of this crate run inside the measuring program: it starts itself again with
-//! `--serve-as-contestant NAME ADDR`, which [`serve_if_asked`] takes before anything else. So one build holds
+//! `--serve-as-contestant NAME SERVICE ADDR`, which [`serve_if_asked`] takes before anything else. So one build holds
 //! all of them, and none can be stale.
 
 use std::env;
@@ -14,9 +14,8 @@ use std::process::Command;
 use clap::ValueEnum;
 
 use crate::floor::{self, Mode};
-use crate::peers;
 use crate::process::{self, Server};
-use crate::sys;
+use crate::{peers, sys, ws_floor, ws_peers};
 
 /// A server under measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -35,8 +34,23 @@ pub enum Contestant {
     Hyper,
     /// axum on one thread.
     Axum,
+    /// tokio-tungstenite on one thread.
+    Tungstenite,
+    /// fastwebsockets over hyper on one thread.
+    Fastwebsockets,
     /// The example `bench_server` of this workspace.
     Sws,
+}
+
+/// What a server is started for. The floors have a loop of its own for each; others serve several at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Service {
+    /// Requests and answers.
+    Http,
+    /// WebSockets at `/ws` and `/room`.
+    Websocket,
+    /// The same, with permessage-deflate.
+    WebsocketDeflate,
 }
 
 const MARK: &str = "--serve-as-contestant";
@@ -48,12 +62,13 @@ pub fn serve_if_asked() {
         return;
     }
     let contestant = args.next().and_then(|name| Contestant::from_str(&name, false).ok());
+    let service = args.next().and_then(|name| Service::from_str(&name, false).ok());
     let addr = args.next().and_then(|addr| addr.parse().ok());
-    let (Some(contestant), Some(addr)) = (contestant, addr) else {
-        eprintln!("{MARK} NAME ADDR");
+    let (Some(contestant), Some(service), Some(addr)) = (contestant, service, addr) else {
+        eprintln!("{MARK} NAME SERVICE ADDR");
         std::process::exit(2);
     };
-    if let Err(error) = sys::listen(addr).and_then(|listener| contestant.serve(listener)) {
+    if let Err(error) = sys::listen(addr).and_then(|listener| contestant.serve(service, listener)) {
         eprintln!("{contestant}: {error}");
         std::process::exit(1);
     }
@@ -66,26 +81,48 @@ impl Contestant {
         self.floor_mode().is_some()
     }
 
-    /// Starts it on `cpus`, at a free address. `sws` is the program to run for [`Contestant::Sws`].
-    pub fn start(self, sws: &Path, cpus: &[usize]) -> io::Result<Server> {
+    /// Whether it has what a service asks for.
+    pub fn serves(self, service: Service) -> bool {
+        match self {
+            Contestant::FloorUring
+            | Contestant::FloorUringMinwait
+            | Contestant::FloorUringPoll
+            | Contestant::FloorEpoll
+            | Contestant::FloorRwEpoll => service != Service::WebsocketDeflate,
+            Contestant::Hyper | Contestant::Axum => service == Service::Http,
+            Contestant::Tungstenite | Contestant::Fastwebsockets => service == Service::Websocket,
+            Contestant::Sws => true,
+        }
+    }
+
+    /// Starts it for `service` on `cpus`, at a free address. `sws` is the program to run for [`Contestant::Sws`].
+    pub fn start(self, service: Service, sws: &Path, cpus: &[usize]) -> io::Result<Server> {
         let addr = process::free_address()?;
         let mut command;
         if self == Contestant::Sws {
             command = Command::new(sws);
             command.arg("--listen").arg(addr.to_string());
+            if service == Service::WebsocketDeflate {
+                command.arg("--deflate");
+            }
         } else {
             command = Command::new(env::current_exe()?);
-            command.arg(MARK).arg(self.to_string()).arg(addr.to_string());
+            command.args([MARK, &self.to_string(), &service.to_string(), &addr.to_string()]);
         }
         Server::start(command, addr, cpus)
     }
 
-    fn serve(self, listener: TcpListener) -> io::Result<()> {
-        match (self.floor_mode(), self) {
-            (Some(mode), _) => floor::serve(mode, listener),
-            (None, Contestant::Hyper) => peers::serve_hyper(listener),
-            (None, Contestant::Axum) => peers::serve_axum(listener),
-            (None, _) => Err(io::Error::new(io::ErrorKind::Unsupported, "it is a program of its own")),
+    fn serve(self, service: Service, listener: TcpListener) -> io::Result<()> {
+        match (self.floor_mode(), self, service) {
+            (Some(mode), _, Service::Http) => floor::serve(mode, listener),
+            (Some(mode), _, Service::Websocket) => ws_floor::serve(mode, listener),
+            (None, Contestant::Hyper, Service::Http) => peers::serve_hyper(listener),
+            (None, Contestant::Axum, Service::Http) => peers::serve_axum(listener),
+            (None, Contestant::Tungstenite, Service::Websocket) => ws_peers::serve_tungstenite(listener),
+            (None, Contestant::Fastwebsockets, Service::Websocket) => {
+                ws_peers::serve_fastwebsockets(listener)
+            }
+            _ => Err(io::Error::new(io::ErrorKind::Unsupported, format!("it does not serve {service} here"))),
         }
     }
 
@@ -96,7 +133,11 @@ impl Contestant {
             Contestant::FloorUringPoll => Some(Mode::UringPoll),
             Contestant::FloorEpoll => Some(Mode::Epoll),
             Contestant::FloorRwEpoll => Some(Mode::RwEpoll),
-            Contestant::Hyper | Contestant::Axum | Contestant::Sws => None,
+            Contestant::Hyper
+            | Contestant::Axum
+            | Contestant::Tungstenite
+            | Contestant::Fastwebsockets
+            | Contestant::Sws => None,
         }
     }
 }
@@ -104,6 +145,13 @@ impl Contestant {
 impl fmt::Display for Contestant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = self.to_possible_value().expect("no contestant is hidden");
+        f.write_str(value.get_name())
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value().expect("no service is hidden");
         f.write_str(value.get_name())
     }
 }

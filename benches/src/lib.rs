@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! bin/compare ── compare ──┬─ contestant ── process     a server as a pinned child process
-//!                          │     ├─ floor               the least a server can do
-//!                          │     └─ peers               hyper, axum
-//!                          ├─ load                      the client, on the other core
+//!                          │     ├─ floor, ws_floor     the least a server can do ── ring
+//!                          │     └─ peers, ws_peers     hyper, axum; tungstenite, fastwebsockets
+//!                          ├─ load, load::ws            the client, on the other core ── ring
 //!                          └─ table                     medians over interleaved runs
 //! bin/memory ─── memory                 idle connections: resident and slab bytes each
 //! bin/pingpong ─ pingpong               two threads that wake each other
@@ -35,6 +35,7 @@ pub mod peers;
 pub mod pingpong;
 pub mod process;
 pub mod quiet;
+pub mod ring;
 pub mod slots_million;
 pub mod submit_latency;
 pub mod suspended;
@@ -42,3 +43,6 @@ pub mod sws_server;
 pub mod sys;
 pub mod syscalls;
 pub mod table;
+pub mod ws;
+pub mod ws_floor;
+pub mod ws_peers;

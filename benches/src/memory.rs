@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
+use crate::load::ws::{WsError, WsIdleSet};
 use crate::load::{AskError, IdleSet};
 use crate::process::{Server, SlabBytes, slab_bytes};
 
@@ -48,6 +49,16 @@ impl MemoryReport {
     /// Growth of the server's resident bytes per idle connection.
     pub fn rss_bytes_per_connection(&self) -> f64 {
         per(self.connections, self.before.rss_bytes, self.idle.rss_bytes)
+    }
+
+    /// The same after the second activity.
+    pub fn rss_bytes_per_connection_then(&self) -> f64 {
+        per(self.connections, self.before.rss_bytes, self.third_active.rss_bytes)
+    }
+
+    /// Growth of the machine's slab bytes per idle connection, both ends together.
+    pub fn slab_bytes_per_connection(&self) -> f64 {
+        per(self.connections, self.before.slab.total, self.idle.slab.total)
     }
 }
 
@@ -92,6 +103,25 @@ pub fn measure(server: &Server, plan: &Plan) -> Result<MemoryReport, AskError> {
     let held = IdleSet::open(server.addr(), &plan.path, plan.connections)?;
     let idle = settled(server)?;
     held.ask_again(3)?;
+    let third_active = settled(server)?;
+    Ok(MemoryReport { connections: held.len(), before, idle, third_active })
+}
+
+/// The same with WebSockets. At `/room` they are its members; what is echoed elsewhere is published there once.
+pub fn measure_websockets(server: &Server, plan: &Plan) -> Result<MemoryReport, WsError> {
+    assert!(plan.connections > 0, "there is something to measure");
+    let is_room = plan.path == "/room";
+    let message = |set: &WsIdleSet, step| if is_room { set.publish() } else { set.echo(step) };
+    let warmup = WsIdleSet::open(server.addr(), &plan.path, plan.warmup_connections)?;
+    for _ in 0..WARMUP_REQUESTS {
+        message(&warmup, 1)?;
+    }
+    drop(warmup);
+    let before = settled(server)?;
+    let held = WsIdleSet::open(server.addr(), &plan.path, plan.connections)?;
+    message(&held, 1)?;
+    let idle = settled(server)?;
+    message(&held, 3)?;
     let third_active = settled(server)?;
     Ok(MemoryReport { connections: held.len(), before, idle, third_active })
 }

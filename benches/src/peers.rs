@@ -105,7 +105,7 @@ pub fn serve_axum(listener: net::TcpListener) -> io::Result<()> {
     })
 }
 
-fn on_one_thread(server: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+pub(crate) fn on_one_thread(server: impl Future<Output = io::Result<()>>) -> io::Result<()> {
     let blocking_threads = std::thread::available_parallelism().map_or(1, usize::from);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -114,7 +114,7 @@ fn on_one_thread(server: impl Future<Output = io::Result<()>>) -> io::Result<()>
         .block_on(server)
 }
 
-fn async_listener(listener: net::TcpListener) -> io::Result<TcpListener> {
+pub(crate) fn async_listener(listener: net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
 }

@@ -3,9 +3,10 @@
 //! Unsafe: each block is one libc call over values that live on this function's stack, or over a
 //! descriptor that the caller's borrow keeps open.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Readiness as epoll reports it.
@@ -20,6 +21,18 @@ pub const BACKLOG: i32 = 4096;
 /// Turns a libc result into an `io::Result`.
 pub fn check(result: i32) -> io::Result<i32> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+static SYSTEM_CALLS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts one system call of a floor. There is one thread, so a load and a store do and no lock is taken.
+pub fn count_system_call() {
+    SYSTEM_CALLS.store(system_calls() + 1, Ordering::Relaxed);
+}
+
+/// What [`count_system_call`] has counted.
+pub fn system_calls() -> u64 {
+    SYSTEM_CALLS.load(Ordering::Relaxed)
 }
 
 /// Confines the calling thread, and what it starts later, to these cores.
@@ -79,9 +92,25 @@ pub fn connect_from(source: Option<IpAddr>, addr: SocketAddr) -> io::Result<TcpS
     // SAFETY: a sockaddr_in that outlives the call, with its size.
     check(unsafe { libc::bind(fd, (&raw const from).cast(), size_of_val(&from) as u32) })?;
     let to = sockaddr(to.ip().octets(), to.port());
-    // SAFETY: as above.
-    check(unsafe { libc::connect(fd, (&raw const to).cast(), size_of_val(&to) as u32) })?;
-    Ok(TcpStream::from(socket))
+    loop {
+        // SAFETY: as above.
+        let connected = check(unsafe { libc::connect(fd, (&raw const to).cast(), size_of_val(&to) as u32) });
+        match connected {
+            // Work of a ring on this thread interrupts; asked again, the call waits for the same attempt.
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            result => return result.map(|_| TcpStream::from(socket)),
+        }
+    }
+}
+
+/// Reads once. Work of a ring on this thread may interrupt a call that blocks: it is made again.
+pub fn read(mut stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 fn sockaddr(octets: [u8; 4], port: u16) -> libc::sockaddr_in {

@@ -11,20 +11,30 @@ use clap::Parser;
 /// Compares servers by CPU time per request and latency. Server and load have a core each.
 #[derive(Parser)]
 struct Args {
-    /// Loads: plaintextN, jsonN, pipelineN, burstN, submitN, idleN; burst and submit alone mean 300.
+    /// Loads: plaintextN, jsonN, pipelineN, burstN, submitN, idleN; burst and submit alone mean 300. WebSockets: ws-echoN,
+    /// ws-largeKIB, ws-deflateKIB, ws-broadcastN, ws-idleN, ws-idle-roomN.
     #[arg(
         long,
         value_delimiter = ',',
         default_value = "plaintext64,plaintext512,pipeline16,burst,submit,idle8000",
-        default_value_if("tiny", "true", "plaintext64,json64,pipeline16,burst,submit20,idle200")
+        default_value_ifs([
+            ("websocket", "true", "ws-echo512,ws-large16,ws-large1024,ws-broadcast5000,ws-idle15000,ws-idle-room15000"),
+            ("tiny", "true", concat!(
+                "plaintext64,json64,pipeline16,burst,submit20,idle200,",
+                "ws-echo32,ws-large64,ws-deflate64,ws-broadcast64,ws-idle200,ws-idle-room200"
+            )),
+        ])
     )]
     scenario: Vec<Scenario>,
-    /// Servers.
+    /// The scenarios of WebSockets instead of those of HTTP.
+    #[arg(long)]
+    websocket: bool,
+    /// Servers. What one does not serve is left out.
     #[arg(
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "floor-uring,floor-uring-minwait,floor-epoll,floor-rw-epoll,hyper,axum,sws"
+        default_value = "floor-uring,floor-uring-minwait,floor-epoll,floor-rw-epoll,hyper,axum,tungstenite,fastwebsockets,sws"
     )]
     contestant: Vec<Contestant>,
     /// Interleaved runs of each server.

@@ -24,12 +24,35 @@ struct Section {
 }
 
 const SECTIONS: &[Section] = &[
-    Section { title: "Servers under load", program: "compare", args: "--runs 3 --seconds 2", tiny: "--tiny" },
+    Section {
+        title: "Servers under load",
+        program: "compare",
+        args: "--runs 3 --seconds 2",
+        tiny: "--tiny --scenario plaintext64,json64,pipeline16,burst,submit20,idle200",
+    },
     Section {
         title: "Memory of idle connections",
         program: "memory",
         args: "--contestant sws,floor-uring,hyper --connections 15000",
         tiny: "--contestant sws,floor-uring --connections 200 --warmup-connections 16",
+    },
+    Section {
+        title: "WebSockets under load",
+        program: "compare",
+        args: "--scenario ws-echo512,ws-large16,ws-large1024,ws-broadcast5000 --contestant floor-uring,floor-uring-minwait,floor-uring-poll,floor-epoll,tungstenite,fastwebsockets,sws --runs 3 --seconds 1.5 --warmup-seconds 0.5",
+        tiny: "--scenario ws-echo32,ws-large64,ws-broadcast64 --tiny",
+    },
+    Section {
+        title: "WebSockets, compressed",
+        program: "compare",
+        args: "--scenario ws-deflate16,ws-deflate1024 --contestant sws --runs 3 --seconds 1 --warmup-seconds 0.3",
+        tiny: "--scenario ws-deflate64 --contestant sws --tiny",
+    },
+    Section {
+        title: "Memory of idle WebSockets",
+        program: "compare",
+        args: "--scenario ws-idle15000,ws-idle-room15000 --contestant floor-uring,tungstenite,fastwebsockets,sws --runs 1",
+        tiny: "--scenario ws-idle200,ws-idle-room200 --tiny",
     },
     Section { title: "Idle connections, held both ways", program: "quiet", args: "", tiny: "--tiny" },
     Section { title: "Fibers", program: "fiber_cost", args: "", tiny: "--tiny" },

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use benches::floor::{Mode, print_system_calls_on_sigterm, serve};
+use benches::floor::{self, Mode, print_system_calls_on_sigterm};
+use benches::{sys, ws_floor};
 use clap::Parser;
 
 /// Answers every request with the same bytes: the least a server can do.
@@ -14,10 +15,14 @@ struct Args {
     /// How it waits and moves bytes.
     #[arg(long, value_enum, default_value = "uring")]
     mode: Mode,
+    /// WebSockets at /ws (echo) and /room (broadcast) instead of requests.
+    #[arg(long)]
+    websocket: bool,
 }
 
 fn main() -> std::io::Result<()> {
     let args = Args::parse();
     print_system_calls_on_sigterm();
-    serve(args.mode, benches::sys::listen(args.listen)?)
+    let listener = sys::listen(args.listen)?;
+    if args.websocket { ws_floor::serve(args.mode, listener) } else { floor::serve(args.mode, listener) }
 }

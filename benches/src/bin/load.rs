@@ -1,9 +1,10 @@
-//! The load generator as a program, against any HTTP/1.1 server.
+//! The load generator as a program, against any HTTP/1.1 or WebSocket server.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use benches::load::ws::{self, Broadcast, Content, Echo, WsIdleSet};
 use benches::load::{Burst, Closed, Edge, IdleSet, Mixed, burst, closed, mixed};
 use benches::sys;
 use clap::{Parser, Subcommand};
@@ -14,9 +15,9 @@ struct Args {
     /// The server.
     #[arg(long, global = true, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
-    /// What is asked for.
-    #[arg(long, global = true, default_value = "/plaintext")]
-    path: String,
+    /// What is asked for [default: /plaintext; of WebSockets /ws and /room].
+    #[arg(long, global = true)]
+    path: Option<String>,
     /// Core of the load; all of them if not given.
     #[arg(long, global = true)]
     cpu: Option<usize>,
@@ -74,6 +75,68 @@ enum Scenario {
         #[arg(long, default_value_t = 10.0)]
         seconds: f64,
     },
+    /// WebSockets, each sending again when all it sent has come back.
+    WsEcho {
+        /// How many.
+        #[arg(long, default_value_t = 512)]
+        connections: usize,
+        #[command(flatten)]
+        messages: Messages,
+    },
+    /// Members of a room, of whom some publish in turn, when all members have what was published before.
+    WsBroadcast {
+        /// How many.
+        #[arg(long, default_value_t = 5000)]
+        members: usize,
+        /// How many of them publish.
+        #[arg(long, default_value_t = 1)]
+        publishers: usize,
+        #[command(flatten)]
+        messages: Messages,
+    },
+    /// WebSockets that have one message echoed and are then held.
+    WsIdle {
+        /// How many.
+        #[arg(long, default_value_t = 15_000)]
+        connections: usize,
+        /// Seconds to hold them.
+        #[arg(long, default_value_t = 10.0)]
+        seconds: f64,
+    },
+}
+
+/// What WebSockets send, and for how long.
+#[derive(clap::Args)]
+struct Messages {
+    /// Bytes of a message.
+    #[arg(long, default_value_t = 64)]
+    bytes: usize,
+    /// Messages in one write.
+    #[arg(long, default_value_t = 1)]
+    depth: u32,
+    /// Binary instead of text.
+    #[arg(long)]
+    binary: bool,
+    /// Compressed (permessage-deflate).
+    #[arg(long)]
+    deflate: bool,
+    /// Measured seconds.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Seconds before that.
+    #[arg(long, default_value_t = 1.0)]
+    warmup_seconds: f64,
+}
+
+impl Messages {
+    fn content(&self) -> Content {
+        Content {
+            payload_bytes: self.bytes,
+            messages: self.depth,
+            binary: self.binary,
+            deflate: self.deflate,
+        }
+    }
 }
 
 fn main() -> io::Result<()> {
@@ -82,43 +145,62 @@ fn main() -> io::Result<()> {
     if let Some(cpu) = args.cpu {
         sys::pin_to_cpus(&[cpu])?;
     }
+    let (addr, path) = (args.addr, args.path);
+    let or = |default: &str| path.clone().unwrap_or_else(|| default.into());
     let unmeasured = &mut |_: Edge| {};
-    let path = args.path;
     match args.scenario {
         Scenario::Closed { connections, depth, seconds, warmup_seconds } => {
             let (warmup, duration) = (seconds_of(warmup_seconds), seconds_of(seconds));
-            let plan = Closed { path, connections, depth, warmup, duration };
-            println!("{}", closed(args.addr, &plan, unmeasured)?);
+            let plan = Closed { path: or("/plaintext"), connections, depth, warmup, duration };
+            println!("{}", closed(addr, &plan, unmeasured)?);
         }
         Scenario::Burst { connections, period_ms, rounds } => {
-            let period = Duration::from_millis(period_ms);
+            let (path, period) = (or("/plaintext"), Duration::from_millis(period_ms));
             let plan = Burst { path, connections, period, warmup_rounds: rounds.div_ceil(5), rounds };
-            println!("{}", burst(args.addr, &plan, unmeasured)?);
+            println!("{}", burst(addr, &plan, unmeasured)?);
         }
         Scenario::Mixed { light_rate, heavy_path, heavy_requests } => {
-            let report = mixed(
-                args.addr,
-                &Mixed {
-                    light_path: path,
-                    light_rate,
-                    light_connections: 64,
-                    heavy_path,
-                    heavy_requests,
-                    lead: Duration::from_millis(300),
-                    patience: Duration::from_secs(20),
-                },
-            )?;
+            let plan = Mixed {
+                light_path: or("/plaintext"),
+                light_rate,
+                light_connections: 64,
+                heavy_path,
+                heavy_requests,
+                lead: Duration::from_millis(300),
+                patience: Duration::from_secs(20),
+            };
+            let report = mixed(addr, &plan)?;
             println!("light, alone: {}", report.light_alone);
             println!("light, beside heavy: {}", report.light_beside);
             println!("heavy: {}", report.heavy);
         }
         Scenario::Idle { connections, seconds } => {
-            let held = IdleSet::open(args.addr, &path, connections).map_err(io::Error::other)?;
-            println!("{} connections answered and held for {seconds} seconds", held.len());
-            std::thread::sleep(seconds_of(seconds));
+            let held = IdleSet::open(addr, &or("/plaintext"), connections).map_err(io::Error::other)?;
+            hold(held.len(), seconds);
+        }
+        Scenario::WsEcho { connections, messages } => {
+            let (warmup, duration) = (seconds_of(messages.warmup_seconds), seconds_of(messages.seconds));
+            let plan = Echo { path: or("/ws"), connections, content: messages.content(), warmup, duration };
+            println!("{}", ws::echo(addr, &plan, unmeasured).map_err(io::Error::other)?);
+        }
+        Scenario::WsBroadcast { members, publishers, messages } => {
+            let (warmup, duration) = (seconds_of(messages.warmup_seconds), seconds_of(messages.seconds));
+            let (path, content) = (or("/room"), messages.content());
+            let plan = Broadcast { path, members, publishers, content, warmup, duration };
+            println!("{}", ws::broadcast(addr, &plan, unmeasured).map_err(io::Error::other)?);
+        }
+        Scenario::WsIdle { connections, seconds } => {
+            let held = WsIdleSet::open(addr, &or("/ws"), connections).map_err(io::Error::other)?;
+            held.echo(1).map_err(io::Error::other)?;
+            hold(held.len(), seconds);
         }
     }
     Ok(())
+}
+
+fn hold(connections: usize, seconds: f64) {
+    println!("{connections} connections answered and held for {seconds} seconds");
+    std::thread::sleep(seconds_of(seconds));
 }
 
 fn seconds_of(seconds: f64) -> Duration {

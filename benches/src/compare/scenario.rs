@@ -5,8 +5,8 @@ use std::io;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::Options;
-use crate::contestant::Contestant;
+use super::{Options, WsScenario};
+use crate::contestant::{Contestant, Service};
 use crate::load::{self, AskError, Burst, Closed, Edge, IdleSet, Malformed, Mixed, Report};
 use crate::process::{CpuTime, Server};
 use crate::syscalls::SystemCalls;
@@ -28,6 +28,8 @@ pub enum Scenario {
     Submit(usize),
     /// `idleN`: 64 busy connections, alone, then beside N idle ones, then alone again.
     Idle(usize),
+    /// `ws-...`: WebSockets.
+    WebSocket(WsScenario),
 }
 
 /// The name of a scenario that does not exist.
@@ -36,7 +38,12 @@ pub struct UnknownScenario(String);
 
 impl fmt::Display for UnknownScenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no scenario {:?}: plaintextN, jsonN, pipelineN, burst[N], submit[N], idleN", self.0)
+        write!(
+            f,
+            "no scenario {:?}: plaintextN, jsonN, pipelineN, burst[N], submit[N], idleN, ws-echoN, ws-largeKIB, \
+             ws-deflateKIB, ws-broadcastN, ws-idleN, ws-idle-roomN",
+            self.0
+        )
     }
 }
 
@@ -60,7 +67,7 @@ impl FromStr for Scenario {
             "burst" => Ok(Scenario::Burst(number)),
             "submit" => Ok(Scenario::Submit(number)),
             "idle" => Ok(Scenario::Idle(number)),
-            _ => Err(unknown()),
+            _ => WsScenario::named(kind, number).map(Scenario::WebSocket).ok_or_else(unknown),
         }
     }
 }
@@ -74,6 +81,7 @@ impl fmt::Display for Scenario {
             Scenario::Burst(n) => write!(f, "burst{n}"),
             Scenario::Submit(n) => write!(f, "submit{n}"),
             Scenario::Idle(n) => write!(f, "idle{n}"),
+            Scenario::WebSocket(scenario) => write!(f, "{scenario}"),
         }
     }
 }
@@ -90,9 +98,22 @@ const HEAVY_INLINE: &str = "/heavy/inline";
 const HEAVY_SUBMIT: &str = "/heavy/submit";
 
 impl Scenario {
+    /// What a server is started for.
+    pub fn service(&self) -> Service {
+        match self {
+            Scenario::WebSocket(scenario) => scenario.service(),
+            Scenario::Plaintext(_)
+            | Scenario::Json(_)
+            | Scenario::Pipeline(_)
+            | Scenario::Burst(_)
+            | Scenario::Submit(_)
+            | Scenario::Idle(_) => Service::Http,
+        }
+    }
+
     /// Whether `contestant` does what this scenario asks for: a floor does no work that could be handed on.
     pub fn is_for(&self, contestant: Contestant) -> bool {
-        !(matches!(self, Scenario::Submit(_)) && contestant.is_floor())
+        contestant.serves(self.service()) && !(matches!(self, Scenario::Submit(_)) && contestant.is_floor())
     }
 
     /// Whether `server` has what this scenario asks for: a 404 says that it has not.
@@ -103,6 +124,7 @@ impl Scenario {
             }
             Scenario::Json(_) => &[JSON],
             Scenario::Submit(_) => &[PLAINTEXT, HEAVY_INLINE, HEAVY_SUBMIT],
+            Scenario::WebSocket(scenario) => return scenario.is_served_by(server),
         };
         for path in paths {
             match IdleSet::open(server.addr(), path, 1) {
@@ -123,25 +145,26 @@ impl Scenario {
             Scenario::Burst(n) => burst(options, server, n),
             Scenario::Submit(n) => submit(server, n),
             Scenario::Idle(n) => idle(options, server, n),
+            Scenario::WebSocket(scenario) => scenario.measure(options, server),
         }
     }
 }
 
 /// A report with what the server spent between its edges.
-struct Measured {
-    report: Report,
-    cpu: Duration,
-    user_share: f64,
+pub(super) struct Measured {
+    pub report: Report,
+    pub cpu: Duration,
+    pub user_share: f64,
 }
 
 impl Measured {
-    fn cpu_us_per_answer(&self) -> f64 {
+    pub fn cpu_us_per_answer(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.report.answers as f64
     }
 }
 
 /// Reads the server's CPU clock at the edges of what `load` measures.
-fn measured(
+pub(super) fn measured(
     server: &Server,
     load: impl FnOnce(&mut dyn FnMut(Edge)) -> io::Result<Report>,
 ) -> io::Result<Measured> {
@@ -278,7 +301,20 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for name in ["plaintext64", "json512", "pipeline16", "burst300", "submit300", "idle8000"] {
+        for name in [
+            "plaintext64",
+            "json512",
+            "pipeline16",
+            "burst300",
+            "submit300",
+            "idle8000",
+            "ws-echo512",
+            "ws-large1024",
+            "ws-deflate16",
+            "ws-broadcast5000",
+            "ws-idle15000",
+            "ws-idle-room15000",
+        ] {
             assert_eq!(name.parse::<Scenario>().unwrap().to_string(), name);
         }
         assert_eq!("burst".parse(), Ok(Scenario::Burst(300)));

@@ -4,8 +4,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 
-use super::{ANSWER, HeadCounter, count_system_call};
-use crate::sys::{Epoll, NO_EVENT};
+use super::{ANSWER, HeadCounter};
+use crate::sys::{Epoll, NO_EVENT, count_system_call};
 
 /// How epoll reports readiness.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,9 @@ mod uring;
 
 use std::io;
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::ring::Wait;
+use crate::sys::system_calls;
 
 /// One answer. It has the fields that a real server sends, so that the kernel moves as many bytes.
 pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
@@ -35,9 +37,9 @@ pub enum Mode {
 /// Serves until the process is told to end.
 pub fn serve(mode: Mode, listener: TcpListener) -> io::Result<()> {
     match mode {
-        Mode::Uring => uring::serve(listener, uring::Wait::ForOne, uring::Hold::Recv),
-        Mode::UringMinwait => uring::serve(listener, uring::Wait::Batch, uring::Hold::Recv),
-        Mode::UringPoll => uring::serve(listener, uring::Wait::ForOne, uring::Hold::Poll),
+        Mode::Uring => uring::serve(listener, Wait::ForOne, uring::Hold::Recv),
+        Mode::UringMinwait => uring::serve(listener, Wait::Batch, uring::Hold::Recv),
+        Mode::UringPoll => uring::serve(listener, Wait::ForOne, uring::Hold::Poll),
         Mode::Epoll => epoll::serve(listener, epoll::Trigger::Edge),
         Mode::RwEpoll => epoll::serve(listener, epoll::Trigger::Level),
     }
@@ -86,13 +88,6 @@ impl HeadCounter {
     }
 }
 
-static SYSTEM_CALLS: AtomicU64 = AtomicU64::new(0);
-
-/// Counts one system call. There is one thread, so a load and a store do and no lock is taken.
-fn count_system_call() {
-    SYSTEM_CALLS.store(SYSTEM_CALLS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-}
-
 /// Makes SIGTERM print how many system calls the loop made, and then end the process.
 pub fn print_system_calls_on_sigterm() {
     // SAFETY: the handler calls only what is async-signal-safe: an atomic load, write and _exit.
@@ -101,7 +96,7 @@ pub fn print_system_calls_on_sigterm() {
 
 extern "C" fn on_sigterm(_signal: i32) {
     let mut text = *b"system calls: 00000000000000000000\n";
-    let mut left = SYSTEM_CALLS.load(Ordering::Relaxed);
+    let mut left = system_calls();
     let mut at = text.len() - 1;
     while left > 0 {
         at -= 1;

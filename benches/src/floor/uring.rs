@@ -9,22 +9,13 @@
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicU16, Ordering};
 
-use io_uring::types::{BufRingEntry, Fd, SubmitArgs, Timespec};
-use io_uring::{IoUring, cqueue, opcode, squeue};
+use io_uring::types::Fd;
+use io_uring::{cqueue, opcode, squeue};
 
-use super::{ANSWER, HeadCounter, count_system_call};
-use crate::sys;
-
-/// How long a turn waits.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Wait {
-    /// For one completion.
-    ForOne,
-    /// For [`BATCH`] completions, or after [`BATCH_USEC`] for one.
-    Batch,
-}
+use super::{ANSWER, HeadCounter};
+use crate::ring::{BUFFER_GROUP, Ring, Wait, set_nodelay};
+use crate::sys::{self, count_system_call};
 
 /// What a connection that waits for a request has armed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,15 +26,8 @@ pub enum Hold {
     Poll,
 }
 
-const BATCH: usize = 64;
-const BATCH_USEC: u32 = 200;
-/// Without a timeout a minimum wait ends with ETIME even where nothing came; with one it goes on for one.
-const BATCH_TIMEOUT: Timespec = Timespec::new().sec(10);
-const SQ_ENTRIES: u32 = 4096;
-const CQ_ENTRIES: u32 = 16_384;
 const BUFFERS: u16 = 1024;
 const BUFFER_BYTES: usize = 4096;
-const BUFFER_GROUP: u16 = 0;
 
 const ACCEPT: u64 = 0;
 const RECV: u64 = 1;
@@ -71,8 +55,7 @@ struct Connection {
 }
 
 struct Server {
-    ring: IoUring,
-    buffers: BufferRing,
+    ring: Ring,
     connections: Vec<Connection>,
     listener: TcpListener,
     hold: Hold,
@@ -80,33 +63,12 @@ struct Server {
 
 /// Serves until a call fails that may not.
 pub fn serve(listener: TcpListener, wait: Wait, hold: Hold) -> io::Result<()> {
-    let ring: IoUring = IoUring::builder()
-        .setup_single_issuer()
-        .setup_defer_taskrun()
-        .setup_submit_all()
-        .setup_cqsize(CQ_ENTRIES)
-        .build(SQ_ENTRIES)?;
-    if wait == Wait::Batch && !ring.params().is_feature_min_timeout() {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "this kernel has no minimum wait"));
-    }
-    let buffers = BufferRing::register(&ring)?;
-    let mut server = Server { ring, buffers, connections: Vec::new(), listener, hold };
+    let ring = Ring::new(BUFFERS, BUFFER_BYTES)?;
+    let mut server = Server { ring, connections: Vec::new(), listener, hold };
     server.arm_accept()?;
-    let mut completions = Vec::with_capacity(CQ_ENTRIES as usize);
+    let mut completions = Vec::new();
     loop {
-        count_system_call();
-        let entered = match wait {
-            Wait::ForOne => server.ring.submit_and_wait(1),
-            Wait::Batch => {
-                let args = SubmitArgs::new().timespec(&BATCH_TIMEOUT).min_wait_usec(BATCH_USEC);
-                server.ring.submitter().submit_with_args(BATCH, &args)
-            }
-        };
-        match entered {
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::ETIME)) => {}
-            result => drop(result?),
-        }
-        completions.extend(server.ring.completion());
+        server.ring.turn(wait, &mut completions)?;
         for completion in completions.drain(..) {
             server.on_completion(&completion)?;
         }
@@ -172,11 +134,10 @@ impl Server {
         let connection = &mut self.connections[fd as usize];
         let result = completion.result();
         let lost = result == -libc::ENOBUFS || result == -libc::EAGAIN;
-        if let Some(id) = cqueue::buffer_select(completion.flags()) {
-            let got = self.buffers.bytes(id, result.max(0) as usize);
+        if let Some((id, got)) = self.ring.received(completion) {
             let heads = connection.heads.count(got);
             (0..heads).for_each(|_| connection.out.extend_from_slice(ANSWER));
-            self.buffers.give_back(id);
+            self.ring.give_back(id);
         }
         if result <= 0 && !lost {
             connection.ended = true;
@@ -270,83 +231,8 @@ impl Server {
     }
 
     fn push(&mut self, entry: squeue::Entry) -> io::Result<()> {
-        loop {
-            // SAFETY: an entry points to nothing, to a connection's `flight`, or selects from the buffer ring;
-            // the module says why these outlive the operation.
-            if unsafe { self.ring.submission().push(&entry) }.is_ok() {
-                return Ok(());
-            }
-            count_system_call();
-            self.ring.submit()?;
-        }
+        // SAFETY: an entry points to nothing, to a connection's `flight`, or selects from the buffer ring;
+        // the module says why these outlive the operation.
+        unsafe { self.ring.push(entry) }
     }
-}
-
-fn set_nodelay(fd: RawFd) -> io::Result<()> {
-    let on: i32 = 1;
-    count_system_call();
-    // SAFETY: the option value is an int that outlives the call, and its size is given.
-    let done = unsafe {
-        libc::setsockopt(
-            fd,
-            libc::IPPROTO_TCP,
-            libc::TCP_NODELAY,
-            (&raw const on).cast(),
-            size_of::<i32>() as u32,
-        )
-    };
-    sys::check(done).map(drop)
-}
-
-/// Provided buffers, and the ring by which they are given to the kernel.
-struct BufferRing {
-    entries: *mut BufRingEntry,
-    memory: *mut u8,
-    tail: u16,
-}
-
-impl BufferRing {
-    /// Maps and registers the ring and gives the kernel all buffers. Both live until the process ends.
-    fn register(ring: &IoUring) -> io::Result<Self> {
-        let ring_bytes = usize::from(BUFFERS) * size_of::<BufRingEntry>();
-        let entries = map(ring_bytes)?.cast::<BufRingEntry>();
-        let memory = map(usize::from(BUFFERS) * BUFFER_BYTES)?;
-        // SAFETY: the mapping is page-aligned, has room for all entries and is never unmapped.
-        unsafe {
-            ring.submitter().register_buf_ring_with_flags(entries as u64, BUFFERS, BUFFER_GROUP, 0)?;
-        }
-        let mut buffers = BufferRing { entries, memory, tail: 0 };
-        (0..BUFFERS).for_each(|id| buffers.give_back(id));
-        Ok(buffers)
-    }
-
-    fn bytes(&self, id: u16, length: usize) -> &[u8] {
-        assert!(id < BUFFERS && length <= BUFFER_BYTES, "the kernel names a buffer that was given to it");
-        // SAFETY: the range lies in the mapping, as asserted, and the kernel does not write to a buffer
-        // between its completion and `give_back`, which takes `&mut self`.
-        unsafe { std::slice::from_raw_parts(self.memory.add(usize::from(id) * BUFFER_BYTES), length) }
-    }
-
-    fn give_back(&mut self, id: u16) {
-        assert!(id < BUFFERS, "a buffer of this ring");
-        // SAFETY: entry and buffer lie in their mappings; the kernel reads the entry only after the tail
-        // has moved past it, which the store with Release does last.
-        unsafe {
-            let entry = &mut *self.entries.add(usize::from(self.tail % BUFFERS));
-            entry.set_addr(self.memory.add(usize::from(id) * BUFFER_BYTES) as u64);
-            entry.set_len(BUFFER_BYTES as u32);
-            entry.set_bid(id);
-            self.tail = self.tail.wrapping_add(1);
-            let tail = BufRingEntry::tail(self.entries).cast::<AtomicU16>();
-            (*tail).store(self.tail, Ordering::Release);
-        }
-    }
-}
-
-fn map(bytes: usize) -> io::Result<*mut u8> {
-    let access = libc::PROT_READ | libc::PROT_WRITE;
-    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
-    // SAFETY: asks for new memory at an address of the kernel's choice.
-    let at = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, kind, -1, 0) };
-    if at == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(at.cast()) }
 }

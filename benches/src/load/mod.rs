@@ -5,6 +5,8 @@
 //! - A connection that errs is closed and counted by cause; the others go on.
 //! - Latency starts where each scenario says (the send, the instant of the burst, the intended
 //!   time), and ends when the answer's last byte has been read.
+//!
+//! WebSockets have a client of their own over io_uring: [`ws`].
 
 mod answer;
 mod burst;
@@ -12,6 +14,7 @@ mod closed;
 mod connection;
 mod idle;
 mod paced;
+pub mod ws;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -50,6 +53,11 @@ impl Errors {
         if times > 0 {
             *self.0.entry(error.to_string()).or_default() += times;
         }
+    }
+
+    /// Adds those of another.
+    pub fn merge(&mut self, other: &Errors) {
+        other.0.iter().for_each(|(error, &times)| self.add_many(error, times));
     }
 
     /// How many in all.
