@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::ops::{Deref, Range};
 use std::time::Duration;
 use sws_rings::Lease;
+use sws_stackpool::limits::BUFFER_BYTES_MAX;
 
 /// A slot's bytes for the protocol.
 #[derive(Clone, Copy)]
@@ -295,7 +296,7 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
         len: usize,
         f: impl FnOnce(&mut Vec<u8>) -> R,
     ) -> Result<R, SendError> {
-        if self.core.conns.has_window(self.core, self.id, len)? {
+        if self.core.conns.has_window(self.core, self.id, len)? && len <= BUFFER_BYTES_MAX {
             return self.write_with(len, f);
         }
         let mut message = Vec::with_capacity(len);
