@@ -20,8 +20,8 @@ use std::fmt;
 pub struct DecodeLimits {
     /// Longest payload of one data frame; 16 MiB by default.
     pub frame_bytes_max: usize,
-    /// Longest message of all its fragments; 16 MiB by default. A compressed message may be longer on the wire by what
-    /// DEFLATE adds to data that it cannot compress.
+    /// Longest message of all its fragments; 16 MiB by default. A compressed message may be an eighth longer on the
+    /// wire, because DEFLATE adds that to data which it cannot compress.
     pub message_bytes_max: usize,
     /// Whether permessage-deflate is agreed on, so that the first frame of a message may have RSV1 set.
     pub compression: bool,
@@ -104,7 +104,7 @@ pub const REST_BYTES_MAX: usize = 2 + 4 + CONTROL_BYTES_MAX;
 /// one input. The vector must be empty when a message begins; as long as [`Decoder::is_mid_message`] says so it must keep
 /// its bytes from call to call. A caller that shares one vector between connections moves the bytes of a partial message
 /// to a vector of that connection. It never grows by what a header declares, only by what came, and not beyond
-/// [`DecodeLimits::message_bytes_max`] (and what DEFLATE may add).
+/// [`DecodeLimits::message_bytes_max`] (and an eighth if it is compressed).
 ///
 /// A control frame is consumed when it is whole, also between the fragments of a message. Any chunking of the input gives the
 /// same events. UTF-8 is checked as it comes: bytes that cannot become text are rejected before the frame is whole.
@@ -203,7 +203,7 @@ impl Decoder {
         }
         let start = message.len();
         apply_mask_into(message, payload, *mask, 0);
-        if text && simdutf8::basic::from_utf8(&message[start..]).is_err() {
+        if text && check_text(&message[start..]).is_err() {
             return Some(self.reject(0, ProtocolError::InvalidUtf8));
         }
         Some(Step { consumed: 6 + len, event: Event::Message { text, compressed: false } })
@@ -338,11 +338,12 @@ impl Decoder {
     ) -> Result<usize, ProtocolError> {
         let taken = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(bytes.len());
         self.reserve(taken, message, limits);
+        let start = message.len();
         apply_mask_into(message, &bytes[..taken], self.mask, 0);
         self.mask.rotate_left(taken % 4);
         self.remaining -= taken as u64;
         if self.flags & (TEXT | COMPRESSED) == TEXT {
-            self.check_text(message)?;
+            self.check_text(&message[start.saturating_sub(usize::from(self.unchecked))..])?;
         }
         Ok(taken)
     }
@@ -363,12 +364,11 @@ impl Decoder {
     }
 
     /// Checks what came since the last call, from the character that was not whole then.
-    fn check_text(&mut self, message: &[u8]) -> Result<(), ProtocolError> {
-        let checked = message.len().saturating_sub(usize::from(self.unchecked));
-        let unchecked = match simdutf8::compat::from_utf8(&message[checked..]) {
+    fn check_text(&mut self, text: &[u8]) -> Result<(), ProtocolError> {
+        let unchecked = match simdutf8::compat::from_utf8(text) {
             Ok(_) => 0,
             Err(error) if error.error_len().is_some() => return Err(ProtocolError::InvalidUtf8),
-            Err(error) => message.len() - checked - error.valid_up_to(),
+            Err(error) => text.len() - error.valid_up_to(),
         };
         debug_assert!(unchecked <= 3, "a character has at most four bytes");
         self.unchecked = unchecked as u8;
@@ -380,11 +380,20 @@ impl Decoder {
     }
 }
 
-/// DEFLATE adds five bytes to each block that it stores as it is, and no encoder makes such blocks shorter than 8 KiB but at the
-/// end of a message.
+/// Checks a whole text, such as one that was inflated (RFC 6455, 8.1).
+///
+/// # Errors
+///
+/// [`ProtocolError::InvalidUtf8`].
+#[inline]
+pub fn check_text(bytes: &[u8]) -> Result<&str, ProtocolError> {
+    simdutf8::basic::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8)
+}
+
+/// The fixed code of DEFLATE, which fast compressors use for all, has nine bits for half of the bytes.
 fn wire_bytes_max(bytes_max: usize, compressed: bool) -> u64 {
     let bytes_max = bytes_max as u64;
-    if compressed { bytes_max.saturating_add(bytes_max / 1024 + 64) } else { bytes_max }
+    if compressed { bytes_max.saturating_add(bytes_max / 8 + 64) } else { bytes_max }
 }
 
 const _: () = assert!(HEADER_BYTES_MAX < REST_BYTES_MAX);

@@ -11,13 +11,20 @@
 
 pub mod close;
 pub mod decoder;
+pub mod deflate;
 pub mod error;
+pub mod extensions;
 pub mod frame;
+pub mod handshake;
 pub mod mask;
 
 pub use close::{CloseFrame, CloseReason, encode_close};
-pub use decoder::{ControlPayload, DecodeLimits, Decoder, Event, REST_BYTES_MAX, Step};
+pub use decoder::{ControlPayload, DecodeLimits, Decoder, Event, REST_BYTES_MAX, Step, check_text};
+pub use deflate::{Deflater, Inflater};
 pub use error::ProtocolError;
+pub use extensions::{DeflateConfig, Negotiated, negotiate};
 pub use frame::{
-    FrameHeader, Header, Opcode, decode_header, encode_frame, encode_frame_masked, encode_header,
+    CONTROL_BYTES_MAX, FrameHeader, Header, Opcode, decode_header, encode_frame, encode_frame_masked,
+    encode_header,
 };
+pub use handshake::HandshakeError;
