@@ -46,9 +46,23 @@ struct Args {
     tiny: bool,
 }
 
-fn main() -> io::Result<ExitCode> {
+fn main() -> ExitCode {
     serve_if_asked();
-    let mut args = Args::parse();
+    match run(Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("messages were lost or wrong, or connections closed or written to without being asked");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures and prints; whether nothing went wrong.
+fn run(mut args: Args) -> io::Result<bool> {
     if args.tiny {
         (args.connections, args.talkers, args.quiet_after_ms) = (1_000, Some(100), 100);
         (args.active_seconds, args.idle_seconds) = (1.0, 0.2);
@@ -65,9 +79,5 @@ fn main() -> io::Result<ExitCode> {
         program: args.program,
     })?;
     println!("{report}");
-    if report.is_clean() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    eprintln!("messages were lost or wrong, or connections closed or written to without being asked");
-    Ok(ExitCode::FAILURE)
+    Ok(report.is_clean())
 }

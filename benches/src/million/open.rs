@@ -50,11 +50,11 @@ pub enum OpenError {
         /// What it said.
         answer: String,
     },
-    /// So many were connected and got no answer for a while.
+    /// Some got no answer for a while.
     Stalled {
         /// How many wait.
         waiting: usize,
-        /// How many were open before.
+        /// How many were opened before, those of a warm-up included.
         opened: u64,
     },
     /// The ring failed.
@@ -72,7 +72,7 @@ impl fmt::Display for OpenError {
             }
             OpenError::Stalled { waiting, opened } => write!(
                 f,
-                "{waiting} connections got no answer for {} s while {opened} were open: a worker that is full \
+                "{waiting} connections got no answer for {} s after {opened} were opened: a worker that is full \
                  accepts no more and leaves its share in the backlog; use more workers",
                 STALL.as_secs()
             ),
