@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod http1;
+pub mod sse;
 pub mod static_files;
 
 mod admin;

@@ -5,6 +5,7 @@ use crate::conn::{HttpService, Shared};
 use crate::limits::HttpLimits;
 use crate::metrics::WorkerMetrics;
 use crate::router::{RouteError, Router};
+use crate::sse::Streams;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -275,6 +276,7 @@ impl Plan {
     ) -> Result<Runtime, ServeError> {
         let metrics = Arc::clone(self.roster.metrics(number));
         let runtime = Runtime::new(self.config.clone())?;
+        Streams::install(&runtime);
         // Inside the worker, so that the router's maker can watch descriptors, start fibers and add hooks.
         let app = runtime.enter(|| (self.factory)()).build()?;
         runtime
@@ -421,6 +423,7 @@ impl Router {
         listener: impl Into<OwnedFd>,
         limits: HttpLimits,
     ) -> Result<usize, RouteError> {
+        Streams::install(runtime);
         let shared = Shared::new(self.build()?, limits, Arc::new(WorkerMetrics::default()));
         Ok(runtime.listen_on(listener.into(), HttpService::new(shared)))
     }

@@ -1,0 +1,113 @@
+//! All streams of a worker, and what they share.
+
+use super::sender::Gate;
+use super::service::{StreamConn, StreamService};
+use super::{Event, EventStream, SseOptions};
+use std::any::Any;
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use sws_runtime::{Conn, ConnId, HandlerId, Runtime, with_conn, without_waits, worker_local};
+
+/// What the streams of a worker share.
+pub(crate) struct Streams {
+    handler: OnceCell<HandlerId<StreamConn>>,
+    /// Of the streams that can be reached from elsewhere.
+    gates: RefCell<HashMap<ConnId, Arc<Gate>>>,
+    /// Tells the streams of workers apart.
+    pub(super) token: Arc<()>,
+}
+
+/// A callback has panicked.
+#[derive(Debug)]
+pub(super) struct Panicked;
+
+impl Streams {
+    /// Lets connections of this worker become streams.
+    pub(crate) fn install(runtime: &Runtime) {
+        let streams = runtime.enter(|| worker_local(Streams::new));
+        if streams.handler.get().is_none() {
+            let handler = runtime.add_handler(StreamService::new(Rc::clone(&streams)));
+            // Set once: nothing ran in between.
+            let _ = streams.handler.set(handler);
+        }
+    }
+
+    fn new() -> Streams {
+        Streams { handler: OnceCell::new(), gates: RefCell::new(HashMap::new()), token: Arc::new(()) }
+    }
+
+    /// What makes a connection a stream.
+    pub(super) fn handler(&self) -> Option<HandlerId<StreamConn>> {
+        self.handler.get().copied()
+    }
+
+    /// Calls `f` with a stream of this worker, unless it is gone.
+    pub(super) fn with<R>(&self, id: ConnId, f: impl FnOnce(&mut EventStream<'_>) -> R) -> Option<R> {
+        with_conn::<StreamConn, _>(id, |conn| f(&mut EventStream::new(conn.reborrow(), self)))
+    }
+
+    /// A connection has become a stream.
+    pub(super) fn open(
+        &self,
+        id: ConnId,
+        options: &SseOptions,
+        f: impl FnOnce(&mut EventStream<'_>),
+    ) -> Result<(), Panicked> {
+        let opened = with_conn::<StreamConn, _>(id, |conn| {
+            let (bytes_max, interval) = conn.update(|state| (state.output_bytes_max, state.look_interval()));
+            conn.set_overflow(bytes_max as usize, options.overflow);
+            conn.set_deadline(Some(interval));
+            let mut stream = EventStream::new(conn.reborrow(), self);
+            if let Some(after) = options.retry {
+                // One whose bound is smaller than this has no use for it.
+                let _ = stream.send(Event::default().retry(after));
+            }
+            let outcome = catch_unwind(AssertUnwindSafe(|| without_waits(|| f(&mut stream))));
+            outcome.map_err(|payload| {
+                drop_quietly(payload);
+                self.close_gate(conn);
+                conn.reset();
+                Panicked
+            })
+        });
+        opened.unwrap_or(Ok(()))
+    }
+
+    /// Sends what is queued, then ends the stream.
+    pub(super) fn close(&self, conn: &mut Conn<'_, StreamConn>) {
+        self.close_gate(conn);
+        conn.close();
+    }
+
+    /// Those who send from elsewhere are told of the end.
+    pub(super) fn close_gate(&self, conn: &mut Conn<'_, StreamConn>) {
+        if conn.update(|state| std::mem::take(&mut state.gated))
+            && let Some(gate) = self.gates.borrow_mut().remove(&conn.id())
+        {
+            gate.close();
+        }
+    }
+
+    /// The gate of a stream that is open.
+    pub(super) fn gate(&self, conn: &mut Conn<'_, StreamConn>) -> Arc<Gate> {
+        conn.update(|state| state.gated = true);
+        let mut gates = self.gates.borrow_mut();
+        Arc::clone(gates.entry(conn.id()).or_insert_with(|| Arc::new(Gate::open(&self.token))))
+    }
+
+    pub(super) fn set_full(&self, id: ConnId, full: bool) {
+        if let Some(gate) = self.gates.borrow().get(&id) {
+            gate.set_full(full);
+        }
+    }
+}
+
+/// Drops what a panic carried: its destructor may panic again.
+fn drop_quietly(payload: Box<dyn Any + Send>) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(payload);
+    }
+}
