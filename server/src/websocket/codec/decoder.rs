@@ -400,4 +400,4 @@ const _: () = assert!(HEADER_BYTES_MAX < REST_BYTES_MAX);
 
 #[cfg(test)]
 #[path = "decoder_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -107,7 +107,7 @@ fn rfc7692_7_1_1_without_context_takeover_messages_stand_alone() {
 fn rfc7692_7_1_2_round_trips_with_every_window_level_and_length() {
     let mut rng = fastrand::Rng::with_seed(7692);
     for window_bits in 9..=15 {
-        for level in [0, 1, 3, 6, 9] {
+        for level in [0, 1, 6] {
             for takeover in [false, true] {
                 let mut deflater = Deflater::new(level, window_bits, takeover);
                 let mut inflater = Inflater::new(window_bits, takeover);
@@ -159,7 +159,7 @@ fn output_of_any_capacity_is_filled() {
     let mut rng = fastrand::Rng::with_seed(2);
     let message = sample(&mut rng, 3000);
     let expected = deflate(&mut Deflater::new(6, 15, false), &message);
-    for spare in 0..expected.len() + 20 {
+    for spare in (0..expected.len() + 20).step_by(7) {
         let mut out = Vec::with_capacity(spare);
         Deflater::new(6, 15, false).compress(&message, &mut out);
         assert_eq!(inflate(&out).unwrap(), message);

@@ -28,3 +28,6 @@ pub use frame::{
     encode_header,
 };
 pub use handshake::HandshakeError;
+
+#[cfg(test)]
+mod oracle_tests;
