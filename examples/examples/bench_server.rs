@@ -10,13 +10,14 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use sws::http::StatusCode;
 use sws::runtime::submit;
-use sws::{Bytes, Json, Path, Router, ServeError, Server};
+use sws::websocket::{DeflateConfig, Message, Socket, SocketOptions, WebSocketUpgrade};
+use sws::{Bytes, Json, Path, Response, Router, ServeError, Server, State};
 
 /// CPU time of one heavy request.
 const HEAVY: Duration = Duration::from_millis(2);
 
 #[derive(Serialize)]
-struct Message {
+struct Greeting {
     message: &'static str,
 }
 
@@ -53,10 +54,33 @@ fn heavy_submit() -> Result<String, StatusCode> {
     submit(heavy_inline).join().map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
 }
 
+/// The largest message of `/ws`.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+fn socket_options() -> SocketOptions {
+    SocketOptions {
+        message_bytes_max: MESSAGE_BYTES_MAX,
+        frame_bytes_max: MESSAGE_BYTES_MAX,
+        // One message is on its way back while the next comes.
+        output_bytes_max: 2 * MESSAGE_BYTES_MAX,
+        deflate: std::env::args().any(|arg| arg == "--deflate").then(DeflateConfig::default),
+        ..SocketOptions::default()
+    }
+}
+
+fn echo_socket(upgrade: WebSocketUpgrade, State(options): State<SocketOptions>) -> Response {
+    upgrade.options(options).on_message(|socket: &mut Socket<'_>, message: Message<'_>| {
+        // One that reads too slowly is closed by its policy.
+        let _ = socket.send(message);
+    })
+}
+
 fn router() -> Router {
     Router::new()
+        .with_state(socket_options())
+        .get("/ws", echo_socket)
         .get("/plaintext", || "Hello, World!")
-        .get("/json", || Json(Message { message: "Hello, World!" }))
+        .get("/json", || Json(Greeting { message: "Hello, World!" }))
         .get("/user/{id}", user)
         .post("/echo", echo)
         .any("/any/{*rest}", echo)

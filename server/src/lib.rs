@@ -17,6 +17,7 @@
 pub mod http1;
 pub mod sse;
 pub mod static_files;
+pub mod websocket;
 
 mod admin;
 mod body;

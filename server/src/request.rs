@@ -128,6 +128,16 @@ impl Request {
         self.head.header(&self.bytes, name)
     }
 
+    /// The host with its port: that of the target where it has one, else the value of Host.
+    pub fn host(&self) -> Option<&str> {
+        self.head.host(&self.bytes)
+    }
+
+    /// Whether the client asks to change the protocol (`Connection: upgrade`, over HTTP/1.1).
+    pub fn is_upgrade(&self) -> bool {
+        self.head.upgrade()
+    }
+
     /// All headers in the order in which they came, names as the peer wrote them.
     pub fn header_list(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.head.headers(&self.bytes)

@@ -6,6 +6,7 @@ use crate::limits::HttpLimits;
 use crate::metrics::WorkerMetrics;
 use crate::router::{RouteError, Router};
 use crate::sse::Streams;
+use crate::websocket::Sockets;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -279,11 +280,12 @@ impl Plan {
         Streams::install(&runtime);
         // Inside the worker, so that the router's maker can watch descriptors, start fibers and add hooks.
         let app = runtime.enter(|| (self.factory)()).build()?;
-        runtime
-            .listen(listener, HttpService::new(Shared::new(app, self.limits.clone(), Arc::clone(&metrics))));
+        let shared = Shared::new(app, self.limits.clone(), Arc::clone(&metrics), Sockets::of(&runtime));
+        runtime.listen(listener, HttpService::new(shared));
         if let Some(admin) = admin {
             let app = admin::router(Arc::clone(&self.roster)).build()?;
-            let shared = Shared::new(app, self.limits.clone(), Arc::new(WorkerMetrics::default()));
+            let metrics = Arc::new(WorkerMetrics::default());
+            let shared = Shared::new(app, self.limits.clone(), metrics, Sockets::of(&runtime));
             runtime.listen(admin, HttpService::new(shared));
         }
         runtime.enter(|| add_tick_hook(move || metrics.end_turn(turn_elapsed)));
@@ -424,7 +426,8 @@ impl Router {
         limits: HttpLimits,
     ) -> Result<usize, RouteError> {
         Streams::install(runtime);
-        let shared = Shared::new(self.build()?, limits, Arc::new(WorkerMetrics::default()));
+        let metrics = Arc::new(WorkerMetrics::default());
+        let shared = Shared::new(self.build()?, limits, metrics, Sockets::of(runtime));
         Ok(runtime.listen_on(listener.into(), HttpService::new(shared)))
     }
 }

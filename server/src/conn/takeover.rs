@@ -11,12 +11,14 @@ use sws_runtime::{Conn, turn_time, with_conn};
 /// Bytes of a head, generously.
 const HEAD_ESTIMATE: usize = 512;
 
+/// Hands a connection over.
+type Switch = dyn FnOnce(&mut Conn<'_, HttpConn>);
+
 /// What makes the connection another's when the answer's head is queued.
 pub(crate) struct Takeover {
     /// The answer that it belongs to: another one is sent as it is.
     pub(crate) status: StatusCode,
-    /// Hands the connection over.
-    pub(crate) switch: Box<dyn FnOnce(&mut Conn<'_, HttpConn>)>,
+    pub(crate) switch: Box<Switch>,
 }
 
 /// Where a handler leaves it: one place for each request that may be taken over.

@@ -1,0 +1,183 @@
+//! permessage-deflate over the sockets of a worker: what they share, and the contexts of those that have their own.
+
+use super::codec::{DeflateConfig, Deflater, Inflater, Negotiated, Opcode, ProtocolError};
+use super::options::{CONTEXT_BYTES_MAX, SCRATCH_BYTES_KEPT};
+use super::socket::write_frame;
+use super::sockets::Sockets;
+use super::state::{Flags, NONE, SocketConn};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::mem;
+use sws_runtime::{Conn, SendError};
+
+/// The compression of a worker's sockets.
+#[derive(Default)]
+pub(super) struct Compression(RefCell<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// Without a context, by level and window.
+    deflaters: HashMap<(u8, u8), Deflater>,
+    inflater: Option<Inflater>,
+    /// Memory for what is compressed, and for what is inflated.
+    compressed: Vec<u8>,
+    inflated: Vec<u8>,
+    contexts: Vec<Contexts>,
+    free: Vec<u32>,
+    context_bytes: usize,
+}
+
+/// The contexts of one socket.
+#[derive(Default)]
+struct Contexts {
+    deflater: Option<Deflater>,
+    inflater: Option<Inflater>,
+    bytes: usize,
+}
+
+impl Contexts {
+    fn new(level: u8, agreed: &Negotiated) -> Contexts {
+        let mut contexts = Contexts::default();
+        if !agreed.server_no_context_takeover {
+            contexts.deflater = Some(Deflater::new(level, agreed.server_max_window_bits, true));
+            contexts.bytes += Deflater::memory_bytes(agreed.server_max_window_bits);
+        }
+        if !agreed.client_no_context_takeover {
+            contexts.inflater = Some(Inflater::new(agreed.client_max_window_bits, true));
+            contexts.bytes += Inflater::MEMORY_BYTES;
+        }
+        contexts
+    }
+}
+
+impl Inner {
+    /// Compresses with the socket's own context, or without any.
+    fn compress(&mut self, contexts: u32, level: u8, window_bits: u8, payload: &[u8]) -> Vec<u8> {
+        let mut out = mem::take(&mut self.compressed);
+        out.clear();
+        let own = self.contexts.get_mut(contexts as usize).and_then(|contexts| contexts.deflater.as_mut());
+        let deflater = match own {
+            Some(own) => own,
+            None => self
+                .deflaters
+                .entry((level, window_bits))
+                .or_insert_with(|| Deflater::new(level, window_bits, false)),
+        };
+        deflater.compress(payload, &mut out);
+        out
+    }
+
+    fn keep(memory: &mut Vec<u8>, used: Vec<u8>) {
+        if used.capacity() <= SCRATCH_BYTES_KEPT {
+            *memory = used;
+        }
+    }
+}
+
+impl Sockets {
+    /// What is offered to a client: its own contexts only while there is room for more of them.
+    pub(super) fn deflate_offer(&self, config: &DeflateConfig) -> DeflateConfig {
+        let room = self.compression.0.borrow().context_bytes < CONTEXT_BYTES_MAX;
+        DeflateConfig { context_takeover: config.context_takeover && room, ..*config }
+    }
+
+    /// Makes a socket compress as was agreed.
+    pub(super) fn agree(&self, state: &mut SocketConn, config: &DeflateConfig, agreed: &Negotiated) {
+        state.flags.set(Flags::DEFLATE);
+        state.window_bits = agreed.server_max_window_bits;
+        let contexts = Contexts::new(config.level, agreed);
+        if contexts.deflater.is_none() && agreed.server_max_window_bits == SHARED_WINDOW_BITS {
+            state.flags.set(Flags::SHARED_DEFLATE);
+        }
+        if contexts.bytes > 0 {
+            let mut inner = self.compression.0.borrow_mut();
+            inner.context_bytes += contexts.bytes;
+            state.contexts = match inner.free.pop() {
+                Some(number) => {
+                    inner.contexts[number as usize] = contexts;
+                    number
+                }
+                None => {
+                    inner.contexts.push(contexts);
+                    inner.contexts.len() as u32 - 1
+                }
+            };
+        }
+    }
+
+    /// Gives up the contexts of a socket.
+    pub(super) fn drop_contexts(&self, conn: &mut Conn<'_, SocketConn>) {
+        let number = conn.update(|state| mem::replace(&mut state.contexts, NONE));
+        if number != NONE {
+            let mut inner = self.compression.0.borrow_mut();
+            let contexts = mem::take(&mut inner.contexts[number as usize]);
+            inner.context_bytes -= contexts.bytes;
+            inner.free.push(number);
+        }
+    }
+
+    /// Sends a message compressed. `None` when it is better sent as it is.
+    pub(super) fn send_deflated(
+        &self,
+        conn: &mut Conn<'_, SocketConn>,
+        opcode: Opcode,
+        payload: &[u8],
+    ) -> Option<Result<(), SendError>> {
+        let state = conn.workspace();
+        let config = self.route(state.route)?.options().deflate?;
+        if payload.len() < config.threshold_bytes {
+            return None;
+        }
+        let compressed = self.compression.0.borrow_mut().compress(
+            state.contexts,
+            config.level,
+            state.window_bits,
+            payload,
+        );
+        // What went through a context must be sent, because the peer's has to follow.
+        let useful = compressed.len() < payload.len() || self.has_context(state.contexts);
+        let sent = useful.then(|| write_frame(conn, true, opcode, &compressed));
+        Inner::keep(&mut self.compression.0.borrow_mut().compressed, compressed);
+        if matches!(sent, Some(Err(_))) && self.has_context(state.contexts) {
+            // The peer's context has missed it: nothing that follows could be read.
+            conn.abort();
+        }
+        sent
+    }
+
+    fn has_context(&self, contexts: u32) -> bool {
+        let inner = self.compression.0.borrow();
+        inner.contexts.get(contexts as usize).is_some_and(|contexts| contexts.deflater.is_some())
+    }
+
+    /// Calls `f` with what a compressed message inflates to.
+    pub(super) fn with_inflated(
+        &self,
+        conn: &mut Conn<'_, SocketConn>,
+        bytes_max: usize,
+        payload: &[u8],
+        f: impl FnOnce(&mut Conn<'_, SocketConn>, &[u8]),
+    ) -> Result<(), ProtocolError> {
+        let number = conn.workspace().contexts;
+        let (result, inflated) = {
+            let mut inner = self.compression.0.borrow_mut();
+            let inner = &mut *inner;
+            let mut inflated = mem::take(&mut inner.inflated);
+            inflated.clear();
+            let own = inner.contexts.get_mut(number as usize).and_then(|own| own.inflater.as_mut());
+            let inflater = match own {
+                Some(own) => own,
+                None => inner.inflater.get_or_insert_with(|| Inflater::new(SHARED_WINDOW_BITS, false)),
+            };
+            (inflater.decompress(payload, &mut inflated, bytes_max), inflated)
+        };
+        if result.is_ok() {
+            f(conn, &inflated);
+        }
+        Inner::keep(&mut self.compression.0.borrow_mut().inflated, inflated);
+        result
+    }
+}
+
+/// The window of what sockets share: the largest.
+const SHARED_WINDOW_BITS: u8 = super::codec::extensions::WINDOW_BITS_MAX;

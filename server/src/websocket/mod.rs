@@ -1,0 +1,49 @@
+//! WebSocket (RFC 6455), with permessage-deflate (RFC 7692).
+//!
+//! A handler takes a [`WebSocketUpgrade`] and says what the socket is to be:
+//!
+//! - callbacks over the socket's own data ([`SocketHandler`]): no fiber and no memory but its slot while it is idle, for a
+//!   million of them;
+//! - a function on a fiber of its own ([`WebSocket`]), which receives and sends in a straight line, for thousands.
+//!
+//! [`Sender`] reaches a socket from other fibers and threads.
+//!
+//! ```no_run
+//! use sws::websocket::{Message, Socket, WebSocketUpgrade};
+//! use sws::{Response, Router, Server};
+//!
+//! fn echo(upgrade: WebSocketUpgrade) -> Response {
+//!     upgrade.on_message(|socket: &mut Socket<'_>, message: Message<'_>| {
+//!         let _ = socket.send(message);
+//!     })
+//! }
+//!
+//! fn main() -> Result<(), sws::ServeError> {
+//!     Server::bind("127.0.0.1:8080")?.serve(|| Router::new().get("/echo", echo))
+//! }
+//! ```
+
+pub mod codec;
+
+mod compress;
+mod handler;
+mod line;
+mod message;
+mod options;
+mod route;
+mod sender;
+mod service;
+mod socket;
+mod sockets;
+mod state;
+mod upgrade;
+
+pub use codec::{DeflateConfig, HandshakeError};
+pub use handler::SocketHandler;
+pub use line::WebSocket;
+pub use message::{Close, Message, MessageBuf};
+pub use options::SocketOptions;
+pub use sender::Sender;
+pub use socket::Socket;
+pub(crate) use sockets::Sockets;
+pub use upgrade::WebSocketUpgrade;

@@ -1,0 +1,302 @@
+//! The callbacks of a connection that is a socket: what the loop tells it, and what it makes of it.
+
+use super::codec::{CloseFrame, ControlPayload, Decoder, Event, Opcode, check_text, close};
+use super::route::Route;
+use super::socket::write_frame;
+use super::sockets::{Sockets, keep_scratch};
+use super::state::{Flags, NONE, SocketConn};
+use super::{Close, Message};
+use std::rc::Rc;
+use std::time::Duration;
+use sws_runtime::{Conn, ConnId, Data, EventHandler, without_waits};
+
+/// Messages of one socket in one call: what came beyond is the next turn's.
+const MESSAGES_PER_TURN: u32 = 256;
+/// How often a socket without pings is looked at, for output that nobody takes.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+/// A message that came in part and is shorter than this is copied, so that the memory for messages stays.
+const PARTIAL_COPY_MAX: usize = 4 * 1024;
+
+/// WebSocket as a protocol over connections.
+pub(super) struct SocketService {
+    sockets: Rc<Sockets>,
+    /// Memory for a message.
+    scratch: Vec<u8>,
+}
+
+/// Whether there is more to do for a socket in this call.
+#[derive(PartialEq)]
+enum Next {
+    GoOn,
+    Stop,
+}
+
+impl SocketService {
+    pub(super) fn new(sockets: Rc<Sockets>) -> SocketService {
+        SocketService { sockets, scratch: Vec::new() }
+    }
+
+    /// Takes what has come, frame by frame; returns how many bytes.
+    fn take(&mut self, conn: &mut Conn<'_, SocketConn>, data: &Data<'_>, route: &dyn Route) -> usize {
+        let (mut decoder, flags, partial) =
+            conn.update(|state| (state.decoder, state.flags, std::mem::replace(&mut state.partial, NONE)));
+        let limits = route.limits(flags.has(Flags::DEFLATE));
+        let mut message = self.sockets.take_partial(partial, &mut self.scratch);
+        let mut at = 0;
+        let mut budget = MESSAGES_PER_TURN;
+        loop {
+            let step = decoder.next(&data[at..], &mut message, limits);
+            at += step.consumed;
+            let next = match step.event {
+                Event::NeedMore => break,
+                Event::Message { text, compressed } => {
+                    let next = self.on_message(conn, route, &message, text, compressed);
+                    message.clear();
+                    next
+                }
+                Event::Ping(payload) => self.on_ping(conn, &payload),
+                Event::Pong(_) => Next::GoOn,
+                Event::Close(frame) => self.on_close_frame(conn, &frame),
+                Event::Reject(error) => {
+                    self.sockets.fail(conn, error.close_code(), error.reason());
+                    Next::Stop
+                }
+            };
+            budget -= 1;
+            if next == Next::Stop || budget == 0 {
+                break;
+            }
+        }
+        self.keep(conn, decoder, message);
+        if budget == 0 && at < data.len() {
+            conn.resume_input();
+        }
+        if conn.update(|state| state.flags.has(Flags::OVER)) { data.len() } else { at }
+    }
+
+    /// Puts the decoder back, and the part of a message that has come.
+    fn keep(&mut self, conn: &mut Conn<'_, SocketConn>, decoder: Decoder, message: Vec<u8>) {
+        if !decoder.is_mid_message() || conn.update(|state| state.flags.has(Flags::OVER)) {
+            keep_scratch(&mut self.scratch, message);
+            conn.update(|state| state.decoder = decoder);
+            return;
+        }
+        let message = if message.len() < PARTIAL_COPY_MAX && message.capacity() > 2 * message.len() {
+            let part = message.clone();
+            keep_scratch(&mut self.scratch, message);
+            part
+        } else {
+            message
+        };
+        match self.sockets.keep_partial(message) {
+            Some(partial) => conn.update(|state| (state.decoder, state.partial) = (decoder, partial)),
+            None => self.sockets.fail(conn, close::TRY_AGAIN_LATER, "too many messages in part"),
+        }
+    }
+
+    fn on_message(
+        &mut self,
+        conn: &mut Conn<'_, SocketConn>,
+        route: &dyn Route,
+        payload: &[u8],
+        text: bool,
+        compressed: bool,
+    ) -> Next {
+        if conn.update(|state| state.flags.has(Flags::CLOSE_SENT)) {
+            // We have said our last word; only the peer's is waited for.
+            return Next::GoOn;
+        }
+        let sockets = Rc::clone(&self.sockets);
+        let delivered = if compressed {
+            sockets.with_inflated(conn, route.options().message_bytes_max, payload, |conn, payload| {
+                sockets.deliver(conn, text, payload);
+            })
+        } else {
+            sockets.deliver(conn, text, payload);
+            Ok(())
+        };
+        if let Err(error) = delivered {
+            self.sockets.fail(conn, error.close_code(), error.reason());
+        }
+        match conn.update(|state| state.flags.has(Flags::PAUSED | Flags::OVER)) {
+            true => Next::Stop,
+            false => Next::GoOn,
+        }
+    }
+
+    fn on_ping(&self, conn: &mut Conn<'_, SocketConn>, payload: &ControlPayload) -> Next {
+        if !conn.update(|state| state.flags.has(Flags::CLOSE_SENT)) {
+            // One that does not read its pongs fills its own bound.
+            let _ = write_frame(conn, false, Opcode::Pong, payload.as_slice());
+        }
+        Next::GoOn
+    }
+
+    /// The peer's close frame: answered by ours, unless it answers ours.
+    fn on_close_frame(&self, conn: &mut Conn<'_, SocketConn>, frame: &CloseFrame) -> Next {
+        self.sockets.send_close(conn, frame.code, "");
+        self.sockets.end(conn);
+        let code = frame.code.unwrap_or(close::NO_STATUS);
+        let close = Close { code, reason: frame.reason.as_str().to_owned(), clean: true };
+        self.sockets.tell_close(conn, &close);
+        Next::Stop
+    }
+}
+
+impl Sockets {
+    fn deliver(&self, conn: &mut Conn<'_, SocketConn>, text: bool, payload: &[u8]) {
+        let message = match text {
+            // The decoder has checked what was not compressed; once more, it becomes a `str`.
+            true => match check_text(payload) {
+                Ok(text) => Message::Text(text),
+                Err(error) => return self.fail(conn, error.close_code(), error.reason()),
+            },
+            false => Message::Binary(payload),
+        };
+        self.call(conn, |route, entry, socket| route.on_message(entry, socket, message));
+    }
+
+    /// Begins the closing handshake from our side.
+    pub(super) fn begin_close(&self, conn: &mut Conn<'_, SocketConn>, code: u16, reason: &str) {
+        if !self.send_close(conn, Some(code), reason) {
+            return;
+        }
+        let paused = conn.update(|state| {
+            let paused = state.flags.has(Flags::PAUSED);
+            state.flags.clear(Flags::PAUSED);
+            paused
+        });
+        if paused {
+            conn.resume_input();
+        }
+        let route = conn.workspace().route;
+        if let Some(route) = self.route(route) {
+            conn.set_deadline(Some(route.options().close_timeout));
+        }
+    }
+
+    /// A connection has become a socket.
+    pub(super) fn open(&self, id: ConnId) {
+        sws_runtime::with_conn::<SocketConn, _>(id, |conn| {
+            let Some(route) = self.route(conn.workspace().route) else { return conn.abort() };
+            let options = route.options();
+            conn.set_overflow(options.output_bytes_max, options.overflow);
+            conn.set_deadline(Some(first_look(options.ping_interval.unwrap_or(LOOK_INTERVAL), id)));
+            self.call(conn, |route, entry, socket| route.on_open(entry, socket));
+        });
+    }
+}
+
+/// A time within a tenth around `interval`, different for each socket.
+fn first_look(interval: Duration, id: ConnId) -> Duration {
+    // Fibonacci hashing: neighbours come out far apart.
+    let spread = id.index.wrapping_add(id.generation).wrapping_mul(0x9e37_79b9) >> 16;
+    interval * 9 / 10 + interval * spread / (5 * 65_536)
+}
+
+impl EventHandler for SocketService {
+    type Workspace = SocketConn;
+
+    fn on_data(&mut self, conn: &mut Conn<'_, SocketConn>, data: &Data<'_>) -> usize {
+        let (flags, route) = conn.update(|state| {
+            state.flags.set(Flags::HEARD);
+            (state.flags, state.route)
+        });
+        if flags.has(Flags::OVER) {
+            return data.len();
+        }
+        if flags.has(Flags::PAUSED) {
+            return 0;
+        }
+        match self.sockets.route(route) {
+            Some(route) => self.take(conn, data, &*route),
+            None => {
+                conn.abort();
+                data.len()
+            }
+        }
+    }
+
+    fn on_sent(&mut self, conn: &mut Conn<'_, SocketConn>) {
+        let flags = conn.update(|state| {
+            let flags = state.flags;
+            state.flags.clear(Flags::PRESSED);
+            flags
+        });
+        if flags.has(Flags::PRESSED) {
+            if let (true, Some(gate)) = (flags.has(Flags::GATED), self.sockets.gates.borrow().get(&conn.id()))
+            {
+                gate.set_full(false);
+            }
+            if !flags.has(Flags::CLOSE_SENT | Flags::OVER) {
+                self.sockets.call(conn, |route, entry, socket| route.on_drain(entry, socket));
+            }
+        }
+    }
+
+    /// An end without a close frame.
+    fn on_end(&mut self, conn: &mut Conn<'_, SocketConn>) {
+        self.sockets.tell_close(conn, &abnormal(conn.workspace().close_code));
+        conn.close();
+    }
+
+    fn on_deadline(&mut self, conn: &mut Conn<'_, SocketConn>) {
+        let state = conn.workspace();
+        let Some(route) = self.sockets.route(state.route) else { return conn.abort() };
+        let options = route.options();
+        let sent = conn.bytes_sent() as u32;
+        let waits = conn.pending_output() > 0;
+        let alive = state.flags.has(Flags::HEARD) || state.sent_mark != sent;
+        conn.update(|state| {
+            state.sent_mark = sent;
+            state.flags.clear(Flags::HEARD | Flags::ASKED);
+        });
+        if state.flags.has(Flags::CLOSE_SENT | Flags::OVER) {
+            // The close frame waits behind others as long as they move.
+            return match waits && state.sent_mark != sent {
+                true => conn.set_deadline(Some(options.close_timeout)),
+                false => conn.abort(),
+            };
+        }
+        if alive || state.flags.has(Flags::PAUSED) {
+            conn.set_deadline(Some(options.ping_interval.unwrap_or(LOOK_INTERVAL)));
+        } else if state.flags.has(Flags::ASKED) {
+            conn.abort();
+        } else if options.ping_interval.is_some() || waits {
+            conn.update(|state| state.flags.set(Flags::ASKED));
+            if options.ping_interval.is_some() {
+                // Where it does not fit, the output itself shows whether the peer is there.
+                let _ = write_frame(conn, false, Opcode::Ping, b"");
+            }
+            conn.set_deadline(Some(options.pong_timeout));
+        } else {
+            conn.set_deadline(Some(LOOK_INTERVAL));
+        }
+    }
+
+    /// Too much waits: the peer has missed messages, and is told so.
+    fn on_overflow(&mut self, conn: &mut Conn<'_, SocketConn>) {
+        self.sockets.fail(conn, close::TRY_AGAIN_LATER, "too slow");
+    }
+
+    fn on_drain(&mut self, conn: &mut Conn<'_, SocketConn>) {
+        self.sockets.begin_close(conn, close::GOING_AWAY, "");
+    }
+
+    fn on_close(&mut self, conn: &mut Conn<'_, SocketConn>) {
+        let state = conn.workspace();
+        self.sockets.tell_close(conn, &abnormal(state.close_code));
+        self.sockets.close_gate(conn);
+        self.sockets.drop_partial(conn);
+        self.sockets.drop_contexts(conn);
+        if let Some(route) = self.sockets.route(state.route) {
+            without_waits(|| route.release(state.entry));
+        }
+    }
+}
+
+/// The end of a socket whose peer has sent no close frame.
+fn abnormal(sent: u16) -> Close {
+    let code = if sent == 0 { close::ABNORMAL } else { sent };
+    Close { code, reason: String::new(), clean: false }
+}

@@ -1,0 +1,300 @@
+//! WebSockets over real sockets, with tungstenite as the client.
+
+mod common;
+
+use common::{Client, PATIENCE, settle, start, wait_until};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
+use sws::websocket::{Close, Message, Socket, SocketHandler, SocketOptions, WebSocket, WebSocketUpgrade};
+use sws::{Response, Router, Running};
+use tungstenite::protocol::WebSocketConfig;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::{Error, Message as Msg};
+
+type Peer = tungstenite::WebSocket<TcpStream>;
+
+/// Connects and upgrades.
+fn open(addr: SocketAddr, path: &str) -> Peer {
+    let stream = TcpStream::connect(addr).expect("connects");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_nodelay(true).expect("nodelay");
+    let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
+    let url = format!("ws://{addr}{path}");
+    tungstenite::client::client_with_config(url, stream, Some(config)).expect("upgrades").0
+}
+
+fn text(peer: &mut Peer) -> String {
+    match peer.read().expect("a message comes") {
+        Msg::Text(text) => text.as_str().to_owned(),
+        other => panic!("a text was expected: {other:?}"),
+    }
+}
+
+/// Reads up to the close frame.
+fn closed(peer: &mut Peer) -> (CloseCode, String) {
+    loop {
+        match peer.read() {
+            Ok(Msg::Close(Some(frame))) => {
+                // The answer goes out with the next use.
+                let _ = peer.flush();
+                return (frame.code, frame.reason.as_str().to_owned());
+            }
+            Ok(Msg::Close(None)) => return (CloseCode::Status, String::new()),
+            Ok(_) => {}
+            Err(error) => panic!("no close frame: {error}"),
+        }
+    }
+}
+
+fn echo(upgrade: WebSocketUpgrade) -> Response {
+    upgrade.on_message(|socket: &mut Socket<'_>, message: Message<'_>| {
+        socket.send(message).expect("there is room");
+    })
+}
+
+fn echo_in_line(upgrade: WebSocketUpgrade) -> Response {
+    upgrade.run(|mut socket: WebSocket| {
+        while let Some(message) = socket.recv()? {
+            if socket.send(&message).is_err() {
+                break;
+            }
+        }
+        Ok::<(), sws::runtime::Cancelled>(())
+    })
+}
+
+fn echoes() -> Running {
+    start(|| Router::new().get("/ws", echo).get("/line", echo_in_line).get("/plain", || "plain"))
+}
+
+#[test]
+fn messages_come_back_by_callbacks_and_in_a_straight_line() {
+    let server = echoes();
+    for path in ["/ws", "/line"] {
+        let mut peer = open(server.addr(), path);
+        for size in [0, 1, 125, 126, 65_535, 65_536, 300_000] {
+            let message = "é".repeat(size / 2);
+            peer.send(Msg::text(message.clone())).expect("sends");
+            assert_eq!(text(&mut peer), message);
+            let bytes: Vec<u8> = (0..size).map(|n| n as u8).collect();
+            peer.send(Msg::binary(bytes.clone())).expect("sends");
+            assert_eq!(peer.read().expect("an answer"), Msg::binary(bytes));
+        }
+        peer.send(Msg::Ping(b"are you there"[..].into())).expect("sends");
+        assert_eq!(peer.read().expect("a pong"), Msg::Pong(b"are you there"[..].into()));
+        peer.close(None).expect("closes");
+        assert!(matches!(peer.read(), Ok(Msg::Close(_))));
+        assert!(matches!(peer.read(), Err(Error::ConnectionClosed)));
+    }
+    settle(server);
+}
+
+#[test]
+fn frames_behind_the_handshake_are_taken() {
+    let server = echoes();
+    let mut client = Client::connect(server.addr());
+    let mut bytes = handshake("/ws").into_bytes();
+    sws::websocket::codec::encode_frame_masked(
+        &mut bytes,
+        true,
+        false,
+        sws::websocket::codec::Opcode::Text,
+        [1, 2, 3, 4],
+        b"early",
+    );
+    client.send(bytes);
+    let mut answer = Vec::new();
+    let mut buf = [0; 512];
+    while !answer.ends_with(b"early") {
+        let count = client.stream.read(&mut buf).expect("an answer comes");
+        assert!(count > 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&buf[..count]);
+    }
+    let head = String::from_utf8_lossy(&answer);
+    assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
+    assert!(head.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{head}");
+    drop(client);
+    settle(server);
+}
+
+fn handshake(path: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
+
+/// Tells of its ends.
+struct Told {
+    ends: mpsc::Sender<Close>,
+}
+
+impl SocketHandler for Told {
+    fn on_message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) {
+        match message {
+            Message::Text("close") => socket.close(4000, "as you wish"),
+            Message::Text("panic") => panic!("as you wish"),
+            _ => socket.send(message).expect("there is room"),
+        }
+    }
+
+    fn on_close(&mut self, socket: &mut Socket<'_>, close: &Close) {
+        assert!(socket.send("too late").is_err());
+        self.ends.send(close.clone()).expect("the test listens");
+    }
+}
+
+fn telling(options: SocketOptions) -> (Running, mpsc::Receiver<Close>) {
+    let (ends, told) = mpsc::channel();
+    let server = start(move || {
+        let (ends, options) = (ends.clone(), options.clone());
+        Router::new().get("/ws", move |upgrade: WebSocketUpgrade| {
+            upgrade.options(options.clone()).accept(Told { ends: ends.clone() })
+        })
+    });
+    (server, told)
+}
+
+#[test]
+fn an_end_is_told_once_with_its_code() {
+    let (server, told) = telling(SocketOptions::default());
+    let end = || told.recv_timeout(PATIENCE).expect("an end is told");
+
+    // RFC 6455, 7.1.5: the peer's code.
+    let mut peer = open(server.addr(), "/ws");
+    let frame = tungstenite::protocol::CloseFrame { code: CloseCode::Library(4001), reason: "done".into() };
+    peer.close(Some(frame)).expect("closes");
+    assert_eq!(closed(&mut peer).0, CloseCode::Library(4001));
+    assert_eq!(end(), Close { code: 4001, reason: "done".into(), clean: true });
+
+    // A close frame without a code.
+    let mut peer = open(server.addr(), "/ws");
+    peer.close(None).expect("closes");
+    assert!(matches!(peer.read(), Ok(Msg::Close(None))));
+    assert_eq!(end(), Close { code: 1005, reason: String::new(), clean: true });
+
+    // Ours first; the peer's answers it.
+    let mut peer = open(server.addr(), "/ws");
+    peer.send(Msg::text("close")).expect("sends");
+    assert_eq!(closed(&mut peer), (CloseCode::Library(4000), "as you wish".to_owned()));
+    assert!(matches!(peer.read(), Err(Error::ConnectionClosed)));
+    let close = end();
+    assert_eq!((close.code, close.clean), (4000, true));
+
+    // No close frame at all.
+    let peer = open(server.addr(), "/ws");
+    drop(peer);
+    assert_eq!(end(), Close { code: 1006, reason: String::new(), clean: false });
+
+    // A handler that panics.
+    let mut peer = open(server.addr(), "/ws");
+    peer.send(Msg::text("panic")).expect("sends");
+    assert_eq!(closed(&mut peer).0, CloseCode::Error);
+    assert_eq!(end().code, 1011);
+    drop(peer);
+
+    settle(server);
+    assert!(told.try_recv().is_err(), "each end is told once");
+}
+
+#[test]
+fn what_breaks_the_protocol_fails_the_socket() {
+    let (server, told) = telling(SocketOptions { message_bytes_max: 1000, ..SocketOptions::default() });
+    // RFC 6455, 5.1: not masked. 5.2: reserved bit, reserved opcode. 8.1: not UTF-8. 7.4.1: too big. 5.5.1: a close of one byte.
+    let table: [(&[u8], u16); 6] = [
+        (&[0x81, 0x01, b'a'], 1002),
+        (&[0xc1, 0x81, 0, 0, 0, 0, b'a'], 1002),
+        (&[0x83, 0x81, 0, 0, 0, 0, b'a'], 1002),
+        (&[0x81, 0x81, 0, 0, 0, 0, 0xff], 1007),
+        (&[0x82, 0xfe, 0x03, 0xe9, 0, 0, 0, 0], 1009),
+        (&[0x88, 0x81, 0, 0, 0, 0, 3], 1002),
+    ];
+    for (bytes, code) in table {
+        let mut peer = open(server.addr(), "/ws");
+        peer.get_mut().write_all(bytes).expect("sends");
+        assert_eq!(u16::from(closed(&mut peer).0), code, "{bytes:x?}");
+        let close = told.recv_timeout(PATIENCE).expect("an end is told");
+        assert_eq!((close.code, close.clean), (code, false));
+    }
+    settle(server);
+}
+
+#[test]
+fn fragments_with_pings_between_them_become_one_message() {
+    let server = echoes();
+    let mut peer = open(server.addr(), "/ws");
+    let mut bytes = Vec::new();
+    use sws::websocket::codec::{Opcode, encode_frame_masked};
+    encode_frame_masked(
+        &mut bytes,
+        false,
+        false,
+        Opcode::Text,
+        [1, 2, 3, 4],
+        "sm\u{f6}rg".as_bytes().split_at(3).0,
+    );
+    encode_frame_masked(&mut bytes, true, false, Opcode::Ping, [5, 6, 7, 8], b"between");
+    encode_frame_masked(&mut bytes, false, false, Opcode::Continuation, [9, 1, 2, 3], b"");
+    encode_frame_masked(
+        &mut bytes,
+        true,
+        false,
+        Opcode::Continuation,
+        [4, 5, 6, 7],
+        "sm\u{f6}rg".as_bytes().split_at(3).1,
+    );
+    for byte in bytes {
+        peer.get_mut().write_all(&[byte]).expect("sends");
+    }
+    assert_eq!(peer.read().expect("a pong"), Msg::Pong(b"between"[..].into()));
+    assert_eq!(text(&mut peer), "sm\u{f6}rg");
+    drop(peer);
+    settle(server);
+}
+
+#[test]
+fn a_drain_closes_with_1001_behind_what_is_queued() {
+    let server = echoes();
+    let mut peer = open(server.addr(), "/ws");
+    let big = "x".repeat(700_000);
+    peer.send(Msg::text(big.clone())).expect("sends");
+    wait_until(&server, "the message is on its way back", |stats| stats.connections == 1);
+    for handle in server.handles() {
+        handle.shutdown();
+    }
+    assert_eq!(text(&mut peer), big);
+    assert_eq!(closed(&mut peer).0, CloseCode::Away);
+    server.shutdown();
+}
+
+#[test]
+fn a_sender_reaches_its_socket_from_other_threads_in_order() {
+    let server = start(|| {
+        Router::new().get("/ws", |upgrade: WebSocketUpgrade| {
+            upgrade.on_message(|socket: &mut Socket<'_>, _: Message<'_>| {
+                let sender = socket.sender();
+                std::thread::spawn(move || {
+                    for number in 0..1000 {
+                        while sender.send(&format!("{number}")).is_err() {
+                            std::thread::yield_now();
+                        }
+                    }
+                    sender.close(1000, "");
+                    while !sender.is_closed() {
+                        std::thread::yield_now();
+                    }
+                    assert!(sender.send("too late").is_err());
+                });
+            })
+        })
+    });
+    let mut peer = open(server.addr(), "/ws");
+    peer.send(Msg::text("go")).expect("sends");
+    for number in 0..1000 {
+        assert_eq!(text(&mut peer), number.to_string());
+    }
+    assert_eq!(closed(&mut peer).0, CloseCode::Normal);
+    drop(peer);
+    settle(server);
+}
