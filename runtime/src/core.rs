@@ -14,6 +14,7 @@ use crate::hooks::Hooks;
 use crate::limits::Limits;
 use crate::ops::Ops;
 use crate::timers::Timers;
+use crate::topics::WorkerTopics;
 use crate::turn::LoopOps;
 use crate::watch::Watches;
 use crate::workers::WorkerPool;
@@ -49,6 +50,7 @@ pub(crate) struct Core {
     pub(crate) ring: RefCell<Ring>,
     pub(crate) outbound: RefCell<Option<OutboundRing>>,
     pub(crate) conns: Conns,
+    pub(crate) topics: WorkerTopics,
     pub(crate) large: RefCell<LargePool>,
     pub(crate) ops: Ops,
     /// Tells workers of one process apart.

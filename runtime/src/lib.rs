@@ -30,6 +30,7 @@ mod stats;
 pub mod sync;
 mod sync_shim;
 mod timers;
+mod topics;
 mod turn;
 mod watch;
 pub mod workers;
@@ -56,5 +57,9 @@ pub use stats::Stats;
 pub use sws_rings::{BufferConfig, BufferStats, Features, RingConfig, RingStats, SetupError, probe};
 pub use sws_stackpool::LargeBlock;
 pub use sws_stackpool::limits::{SLOTS_MAX, default_slots_max};
+pub use topics::{
+    Encoding, PayloadKind, PresenceEvent, Publication, PublishError, Replay, SubscribeError, TopicLimits,
+    TopicOptions, Topics, topics,
+};
 pub use watch::{Interest, WatchCallback, unwatch, unwatch_all, watch};
 pub use workers::worker_yield;

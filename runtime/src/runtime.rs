@@ -9,6 +9,7 @@ use crate::limits::Limits;
 use crate::ops::Ops;
 use crate::stats::{Counters, Stats};
 use crate::timers::Timers;
+use crate::topics::{Encoding, Publication, Topics, WorkerTopics};
 use crate::turn::{self, LoopOp};
 use crate::watch::Watches;
 use crate::workers::{WorkerConfig, WorkerPool};
@@ -35,6 +36,8 @@ pub struct Config {
     pub ordinary_descriptors: bool,
     /// Its pool for CPU work.
     pub workers: WorkerConfig,
+    /// Its topics, shared by all workers that are made with the same or a clone of it.
+    pub topics: Topics,
 }
 
 /// Why there is no worker.
@@ -177,6 +180,7 @@ impl Runtime {
             ring: RefCell::new(ring),
             outbound: RefCell::new(None),
             conns: Conns::new(&limits, slots),
+            topics: WorkerTopics::new(config.topics, Handle { door: door.handle() }),
             large: RefCell::new(LargePool::new(limits.large_blocks_max)),
             ops: Ops::new(),
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
@@ -218,6 +222,30 @@ impl Runtime {
         HandlerId::new(self.core.conns.add_service(handler), self.core.number)
     }
 
+    /// Registers a way in which publications become bytes, for subscribers with another protocol than plain bytes. It appends the bytes
+    /// of a publication to what there is, is asked once for each of a turn, and neither waits nor uses topics. An
+    /// encoding is one of this worker only.
+    ///
+    /// ```
+    /// use sws_runtime::{Config, Runtime};
+    ///
+    /// let runtime = Runtime::new(Config::default())?;
+    /// let lines = runtime.add_encoding(|publication, out| {
+    ///     out.extend_from_slice(&publication.payload);
+    ///     out.push(b'\n');
+    /// });
+    /// # let _ = lines;
+    /// # Ok::<(), sws_runtime::RuntimeError>(())
+    /// ```
+    pub fn add_encoding(&self, encoding: impl Fn(&Publication, &mut Vec<u8>) + 'static) -> Encoding {
+        self.core.topics.add_encoding(encoding)
+    }
+
+    /// The worker's topics.
+    pub fn topics(&self) -> Topics {
+        self.core.topics.domain()
+    }
+
     /// The address a listener is bound to.
     pub fn local_addr(&self, listener: usize) -> Option<SocketAddr> {
         self.core.conns.local_addr(listener)
@@ -234,6 +262,7 @@ impl Runtime {
         while self.core.phase.get() != Phase::Stopped {
             turn::tick(&self.core);
         }
+        self.core.topics.leave_domain();
     }
 
     /// Runs `f` as a fiber, and the loop until it has returned.
@@ -287,6 +316,7 @@ impl Drop for Runtime {
     /// Ends all connections and fibers. A fiber that does not heed its cancellation for a second is left where it is, and the
     /// worker's memory with it: it cannot be freed under it.
     fn drop(&mut self) {
+        self.core.topics.leave_domain();
         if core::on_fiber() {
             // Its loop cannot be run from here.
             std::mem::forget(Rc::clone(&self.core));
@@ -309,6 +339,7 @@ pub(crate) fn stats_of(core: &Core) -> Stats {
     let ring = core.ring.borrow();
     let buffers = core.conns.buffers.borrow().stats();
     let counters = &core.stats;
+    let topics = core.topics.counts();
     Stats {
         turns: counters.turns.get(),
         slow_turns: counters.slow_turns.get(),
@@ -324,6 +355,11 @@ pub(crate) fn stats_of(core: &Core) -> Stats {
         messages_dropped: counters.messages_dropped.get(),
         messages_replaced: counters.messages_replaced.get(),
         closed_slow: counters.closed_slow.get(),
+        topics: topics.topics,
+        memberships: topics.memberships,
+        published: topics.published,
+        delivered: topics.delivered,
+        mailbox_refusals: topics.mailbox_refusals,
         fibers: core.fibers.len(),
         fibers_high_water,
         fiber_ops: core.ops.in_flight(),

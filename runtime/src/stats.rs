@@ -57,6 +57,16 @@ pub struct Stats {
     pub messages_replaced: u64,
     /// Connections closed because too much waited for them ([`Overflow::Close`](crate::Overflow::Close)).
     pub closed_slow: u64,
+    /// Topics and patterns that connections of this worker subscribe to.
+    pub topics: usize,
+    /// Subscriptions of its connections.
+    pub memberships: usize,
+    /// Publications that have reached this worker, its own and those of others.
+    pub published: u64,
+    /// Messages given to subscribers, or to what their policy makes of them.
+    pub delivered: u64,
+    /// Publications refused because too much waited in this worker's mailbox.
+    pub mailbox_refusals: u64,
     /// Fibers now.
     pub fibers: usize,
     /// The most there were.

@@ -52,6 +52,7 @@ pub(crate) fn tick(core: &Core) {
     // 8. End what is to be ended, and queue one send for each connection that has output.
     core.conns.feed_starved(core);
     core.conns.tear_down(core);
+    core.topics.flush(core);
     core.conns.tell_overflowed(core);
     core.conns.flush(core);
     core.conns.tear_down(core);
@@ -163,7 +164,7 @@ impl LoopOps {
 }
 
 fn wait(core: &Core) {
-    let busy = core.conns.has_leftover() || core.fibers.ready() > 0;
+    let busy = core.conns.has_leftover() || core.topics.has_pending() || core.fibers.ready() > 0;
     let mut idle_since = None;
     let wait = if busy {
         Wait::POLL
@@ -284,6 +285,7 @@ fn advance_phase(core: &Core) {
             if !core.loop_ops.drain_told.replace(true) {
                 core.conns.drain_all(core);
                 core.conns.tear_down(core);
+                core.topics.flush(core);
                 core.conns.flush(core);
             }
             let is_over = core.now() >= until;

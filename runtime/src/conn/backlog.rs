@@ -73,7 +73,7 @@ impl Backlog {
 }
 
 /// Bytes of output that are filled before messages wait.
-fn window(bytes_max: usize) -> usize {
+pub(super) fn window(bytes_max: usize) -> usize {
     OUTPUT_WINDOW.min(bytes_max / 2)
 }
 
@@ -141,7 +141,7 @@ impl Conns {
         let mut place = self.place_of(core, id)?;
         let fits = place.pending == 0 || place.pending + frame.len() <= window(place.bytes_max);
         if place.handle == NONE && fits {
-            return self.push_shared(id, frame.clone());
+            return self.push_shared(id, frame);
         }
         if place.handle == NONE {
             place.handle = self.backlogs.borrow_mut().acquire();
@@ -261,7 +261,7 @@ impl Conns {
 }
 
 /// Whether messages may be queued: the connection is open, and no end was asked for.
-fn can_take(slot: &Slot) -> bool {
+pub(super) fn can_take(slot: &Slot) -> bool {
     is_open(slot) && slot.flags & (flag::CLOSE_AFTER | flag::LINGERING) == 0
 }
 

@@ -94,6 +94,7 @@ impl Conns {
             self.drop_input(id);
             self.drop_output(id);
             self.drop_backlog(id);
+            core.topics.leave_all(core, id);
             let Some((ops, descriptor)) = self.with(id, |slot| {
                 slot.drain();
                 (slot.ops, descriptor(slot))

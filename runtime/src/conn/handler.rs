@@ -172,6 +172,16 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
         Conn { core: self.core, id: self.id, service: self.service, workspace: PhantomData }
     }
 
+    pub(crate) fn parts(&self) -> (&'a Core, ConnId) {
+        (self.core, self.id)
+    }
+
+    /// Before something is sent: what was published for the connection goes first.
+    #[inline]
+    fn settle(&self) {
+        self.core.topics.settle(self.core, self.id);
+    }
+
     /// Names the connection for as long as it lives: an id of a closed connection finds nothing.
     #[inline]
     pub fn id(&self) -> ConnId {
@@ -282,6 +292,7 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     /// # Errors
     /// [`SendError::Full`] when it was refused, [`SendError::Closed`] when the connection is closing.
     pub fn push_message(&mut self, message: &bytes::Bytes, key: u64) -> Result<(), SendError> {
+        self.settle();
         self.core.conns.push_message(self.core, self.id, message, key, None)
     }
 
@@ -296,6 +307,7 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
         len: usize,
         f: impl FnOnce(&mut Vec<u8>) -> R,
     ) -> Result<R, SendError> {
+        self.settle();
         if self.core.conns.has_window(self.core, self.id, len)? && len <= BUFFER_BYTES_MAX {
             return self.write_with(len, f);
         }
@@ -312,6 +324,7 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     /// (unless nothing waits yet), and
     /// [`SendError::Closed`] when the connection is closing. Nothing is queued then.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
+        self.settle();
         self.core.conns.send(self.core, self.id, bytes)
     }
 
@@ -320,6 +333,7 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     /// # Errors
     /// As [`send`](Conn::send).
     pub fn send_bytes(&mut self, bytes: bytes::Bytes) -> Result<(), SendError> {
+        self.settle();
         self.core.conns.send_bytes(self.core, self.id, bytes)
     }
 
@@ -329,6 +343,7 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     /// # Errors
     /// [`SendError::Closed`] when the connection is closing, [`SendError::NoBuffer`] when all pooled buffers are in use.
     pub fn push_bytes(&mut self, bytes: bytes::Bytes) -> Result<(), SendError> {
+        self.settle();
         self.core.conns.push_bytes(self.id, bytes)
     }
 
@@ -337,6 +352,7 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     /// # Errors
     /// [`SendError::Closed`] when the connection is closing; the buffer is given back.
     pub fn push_buffer(&mut self, buffer: Vec<u8>) -> Result<(), SendError> {
+        self.settle();
         self.core.conns.push_buffer(self.id, buffer)
     }
 
@@ -347,6 +363,7 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     /// [`SendError::Closed`] when the connection is closing, [`SendError::NoBuffer`] when all pooled buffers are in use.
     #[inline]
     pub fn write_with<R>(&mut self, len: usize, f: impl FnOnce(&mut Vec<u8>) -> R) -> Result<R, SendError> {
+        self.settle();
         self.core.conns.write_with(self.id, len, |out| self.core.fibers.without_waits(|| f(out)))
     }
 
@@ -382,12 +399,14 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
 
     /// Closes the connection when its output is sent.
     pub fn close(&mut self) {
+        self.settle();
         self.core.conns.close_after(self.core, self.id, false);
     }
 
     /// Sends the output, ends our side, and closes when the peer has ended its own or after two seconds; so that a peer that
     /// still sends gets the answer instead of a reset.
     pub fn close_lingering(&mut self) {
+        self.settle();
         self.core.conns.close_after(self.core, self.id, true);
     }
 
@@ -435,12 +454,14 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     /// # Errors
     /// As [`send`](Conn::send).
     pub fn send_to(&mut self, id: ConnId, bytes: &[u8]) -> Result<(), SendError> {
+        self.core.topics.settle(self.core, id);
         self.core.conns.send(self.core, id, bytes)
     }
 
     /// Queues bytes on all connections of the same handler, or on all but this one. Returns how many took them; one whose
     /// output is over its bound is left out.
     pub fn broadcast(&mut self, bytes: &[u8], to_self: bool) -> usize {
+        self.core.topics.flush(self.core);
         let mut taken = 0;
         for id in self.peers() {
             if (to_self || id != self.id) && self.core.conns.send(self.core, id, bytes).is_ok() {

@@ -14,6 +14,7 @@
 mod accept;
 mod backlog;
 mod close;
+mod fanout;
 mod handler;
 mod output;
 mod quiet;

@@ -95,6 +95,17 @@ impl Output {
         self.pending
     }
 
+    /// Queues a message that others share: by reference if it is the first, or large.
+    #[inline]
+    pub(super) fn share(&mut self, frame: &Bytes, buffers: &mut TieredBuffers) {
+        if self.pieces.is_empty() {
+            self.pending += frame.len();
+            self.pieces.push_back(Piece::Shared(frame.clone()));
+        } else {
+            self.append(frame.clone(), buffers);
+        }
+    }
+
     /// Appends a message: a small one copied, so that many leave in few pieces.
     pub(super) fn append(&mut self, frame: Bytes, buffers: &mut TieredBuffers) {
         self.pending += frame.len();
@@ -220,16 +231,10 @@ impl Conns {
     }
 
     /// Queues a message that others share: by reference if it is the first, or large.
-    pub(super) fn push_shared(&self, id: ConnId, frame: Bytes) -> Result<(), SendError> {
+    pub(super) fn push_shared(&self, id: ConnId, frame: &Bytes) -> Result<(), SendError> {
         let handle = self.output_of(id).ok_or(SendError::Closed)?;
         let mut outputs = self.outputs.borrow_mut();
-        let output = &mut outputs.values[handle as usize];
-        if output.pieces.is_empty() {
-            output.pending += frame.len();
-            output.pieces.push_back(Piece::Shared(frame));
-        } else {
-            output.append(frame, &mut self.buffers.borrow_mut());
-        }
+        outputs.values[handle as usize].share(&frame, &mut self.buffers.borrow_mut());
         Ok(())
     }
 

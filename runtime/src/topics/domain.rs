@@ -1,0 +1,253 @@
+//! What the workers of a server share of their topics.
+
+use super::directory::{Directory, prefix_of};
+use super::mailbox::{Mailbox, Post, weight};
+use super::{Publication, PublishError, SubscribeError, TopicLimits, TopicOptions};
+use crate::core;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+/// The topics of a server: a handle for any thread, cheap to clone. Workers whose [`Config`](crate::Config) has the same share
+/// them.
+///
+/// Topics come to be with their first subscriber and end with their last; [`configure`](Topics::configure) gives them history,
+/// presence or a policy for slow subscribers by name. A connection subscribes by [`Conn::subscribe`](crate::Conn::subscribe).
+///
+/// ```
+/// use std::io::{BufRead, BufReader};
+/// use sws_runtime::{Config, Conn, Data, Encoding, EventHandler, Runtime, Topics};
+///
+/// struct News;
+///
+/// impl EventHandler for News {
+///     type Workspace = ();
+///     fn on_open(&mut self, conn: &mut Conn<'_, ()>) {
+///         conn.subscribe("news", Encoding::RAW).expect("a topic more");
+///     }
+///     fn on_data(&mut self, _conn: &mut Conn<'_, ()>, data: &Data<'_>) -> usize {
+///         data.len()
+///     }
+/// }
+///
+/// let topics = Topics::default();
+/// let config = Config { topics: topics.clone(), ..Config::default() };
+/// let runtime = Runtime::new(config)?;
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+/// let (addr, handle) = (listener.local_addr().unwrap(), runtime.handle());
+/// runtime.listen(listener, News);
+///
+/// let client = std::thread::spawn(move || {
+///     let mut reader = BufReader::new(std::net::TcpStream::connect(addr).unwrap());
+///     while topics.subscribers("news") == 0 {
+///         std::thread::yield_now();
+///     }
+///     topics.publish("news", "it works\n").expect("the worker runs");
+///     let mut line = String::new();
+///     reader.read_line(&mut line).unwrap();
+///     handle.shutdown();
+///     line
+/// });
+/// runtime.run();
+/// assert_eq!(client.join().unwrap(), "it works\n");
+/// # Ok::<(), sws_runtime::RuntimeError>(())
+/// ```
+#[derive(Clone)]
+pub struct Topics {
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What a domain holds for all workers.
+pub(super) struct Shared {
+    pub(super) limits: TopicLimits,
+    directory: Mutex<Directory>,
+    /// Whether some topics were configured to be shared: until then none is looked for.
+    has_shared: AtomicBool,
+    workers: RwLock<Vec<Arc<Mailbox>>>,
+    workers_len: AtomicUsize,
+}
+
+impl Default for Topics {
+    fn default() -> Topics {
+        Topics::with_limits(TopicLimits::default())
+    }
+}
+
+impl fmt::Debug for Topics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topics").field("limits", &self.shared.limits).finish_non_exhaustive()
+    }
+}
+
+impl Topics {
+    /// Topics with these bounds.
+    pub fn with_limits(limits: TopicLimits) -> Topics {
+        Topics {
+            shared: Arc::new(Shared {
+                limits,
+                directory: Mutex::default(),
+                has_shared: AtomicBool::new(false),
+                workers: RwLock::default(),
+                workers_len: AtomicUsize::new(0),
+            }),
+        }
+    }
+
+    /// Sets what topics have: the one of this name, or, for a pattern such as `room/*`, all whose name begins so. The nearest
+    /// counts: the name, then the longest pattern. A topic that exists keeps what it has.
+    pub fn configure(&self, pattern: &str, options: TopicOptions) {
+        if options.is_shared() {
+            self.shared.has_shared.store(true, Ordering::Release);
+        }
+        self.shared.directory().configure(pattern, options);
+    }
+
+    /// Sends a message to all subscribers of a topic. From a callback or a fiber it goes out at the end of the turn, or before what
+    /// is sent to the subscriber by other ways.
+    ///
+    /// # Errors
+    /// [`PublishError`]: then nobody gets it.
+    pub fn publish(&self, topic: &str, message: impl Into<Publication>) -> Result<(), PublishError> {
+        let publication = message.into();
+        match core::try_with(|core| core.topics.is_of(self)) {
+            Some(true) => core::with(|core| core.topics.publish(core, topic, publication, None)),
+            _ => self.shared.publish(topic, publication),
+        }
+    }
+
+    /// Subscribers of a topic, or of a pattern itself, on all workers.
+    pub fn subscribers(&self, topic: &str) -> usize {
+        self.shared.directory().subscribers(topic)
+    }
+
+    /// The members of a topic with [presence](TopicOptions::presence), in no order, and how many connections each has.
+    pub fn members(&self, topic: &str) -> Vec<(Arc<str>, u32)> {
+        self.shared.directory().members(topic)
+    }
+
+    /// How many members a topic with presence has.
+    pub fn member_count(&self, topic: &str) -> usize {
+        self.shared.directory().member_count(topic)
+    }
+}
+
+/// The topics of the worker on whose thread the caller is.
+///
+/// # Panics
+/// Off a worker's thread.
+pub fn topics() -> Topics {
+    core::with(|core| core.topics.domain())
+}
+
+/// The mailboxes of all workers, while a publication is put into them.
+pub(super) struct Mailboxes<'a> {
+    workers: RwLockReadGuard<'a, Vec<Arc<Mailbox>>>,
+    /// The publisher's own gets nothing.
+    own: Option<&'a Arc<Mailbox>>,
+}
+
+impl Mailboxes<'_> {
+    fn others(&self) -> impl Iterator<Item = &Arc<Mailbox>> {
+        self.workers.iter().filter(|mailbox| self.own.is_none_or(|own| !Arc::ptr_eq(own, mailbox)))
+    }
+
+    /// Takes room in all of them, or in none.
+    pub(super) fn reserve(
+        &self,
+        publication: &Publication,
+        limits: &TopicLimits,
+    ) -> Result<(), PublishError> {
+        let bytes = weight(publication);
+        for (n, mailbox) in self.others().enumerate() {
+            if !mailbox.reserve(bytes, limits.mailbox_bytes_max) {
+                self.others().take(n).for_each(|mailbox| mailbox.cancel(bytes));
+                return Err(PublishError::Full);
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`reserve`](Mailboxes::reserve), never refused.
+    pub(super) fn reserve_always(&self, publication: &Publication) {
+        self.others().for_each(|mailbox| mailbox.reserve_always(weight(publication)));
+    }
+
+    /// Puts in what room was reserved for.
+    pub(super) fn push(&self, topic: &Arc<str>, publication: &Publication) {
+        for mailbox in self.others() {
+            mailbox.push(Post { topic: Arc::clone(topic), publication: publication.clone() });
+        }
+    }
+}
+
+impl Shared {
+    /// User code runs under this lock only to make presence events, after what it is about was changed.
+    pub(super) fn directory(&self) -> MutexGuard<'_, Directory> {
+        self.directory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The mailboxes of the workers other than `own`.
+    pub(super) fn mailboxes<'a>(&'a self, own: Option<&'a Arc<Mailbox>>) -> Mailboxes<'a> {
+        Mailboxes { workers: self.workers.read().unwrap_or_else(PoisonError::into_inner), own }
+    }
+
+    /// Whether there is another worker than the caller's.
+    pub(super) fn has_others(&self) -> bool {
+        self.workers_len.load(Ordering::Acquire) > 1
+    }
+
+    pub(super) fn register(&self, mailbox: Arc<Mailbox>) {
+        let mut workers = self.workers.write().unwrap_or_else(PoisonError::into_inner);
+        workers.push(mailbox);
+        self.workers_len.store(workers.len(), Ordering::Release);
+    }
+
+    pub(super) fn unregister(&self, mailbox: &Arc<Mailbox>) {
+        let mut workers = self.workers.write().unwrap_or_else(PoisonError::into_inner);
+        workers.retain(|known| !Arc::ptr_eq(known, mailbox));
+        self.workers_len.store(workers.len(), Ordering::Release);
+    }
+
+    /// Whether workers have to agree on the order of a topic's messages.
+    pub(super) fn is_shared(&self, topic: &str) -> bool {
+        self.has_shared.load(Ordering::Acquire) && self.directory().is_shared(topic)
+    }
+
+    /// Refuses what is no name of a topic to publish to.
+    #[inline]
+    pub(super) fn check_topic(&self, name: &str) -> Result<(), PublishError> {
+        let is_name =
+            !name.is_empty() && name.len() <= self.limits.name_bytes_max && prefix_of(name).is_none();
+        if is_name { Ok(()) } else { Err(PublishError::Name) }
+    }
+
+    /// Refuses what is no name of a topic, a pattern or a member.
+    pub(super) fn check_name(&self, name: &str) -> Result<(), SubscribeError> {
+        let is_name = !name.is_empty() && name.len() <= self.limits.name_bytes_max;
+        if is_name { Ok(()) } else { Err(SubscribeError::Name) }
+    }
+
+    /// Publishes from a thread that is no worker of this domain.
+    fn publish(&self, topic: &str, mut publication: Publication) -> Result<(), PublishError> {
+        self.check_topic(topic)?;
+        if self.workers_len.load(Ordering::Acquire) == 0 {
+            return Err(PublishError::Closed);
+        }
+        if self.is_shared(topic) {
+            let mut directory = self.directory();
+            if let Some((state, shared, gone)) = directory.state(topic, true, &self.limits) {
+                let mailboxes = self.mailboxes(None);
+                mailboxes.reserve(&publication, &self.limits)?;
+                let oldest = state.record(&mut publication, &shared.options, &self.limits);
+                mailboxes.push(&shared.name, &publication);
+                drop((mailboxes, directory));
+                drop((oldest, gone));
+                return Ok(());
+            }
+        }
+        let mailboxes = self.mailboxes(None);
+        mailboxes.reserve(&publication, &self.limits)?;
+        mailboxes.push(&topic.into(), &publication);
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! What topics may be set to, their bounds, and what can go wrong with them.
+
+use super::{PresenceEvent, Publication};
+use crate::limits::Overflow;
+use std::fmt;
+
+/// Bounds of a domain of topics, see [`Topics::with_limits`](crate::Topics::with_limits).
+#[derive(Clone, Debug)]
+pub struct TopicLimits {
+    /// Topics and patterns that somebody subscribes to, over all workers.
+    pub topics_max: usize,
+    /// Bytes of the name of a topic, and of a member.
+    pub name_bytes_max: usize,
+    /// Topics of one connection.
+    pub memberships_per_connection_max: usize,
+    /// Bytes that wait for one worker, published by other threads and workers.
+    pub mailbox_bytes_max: usize,
+    /// Topics that have history and no subscriber; the one that had none for longest is forgotten.
+    pub retained_topics_max: usize,
+    /// Bytes of the history of one topic; the oldest message is forgotten. The last one is always kept.
+    pub history_bytes_max: usize,
+    /// Bytes that one turn publishes on a worker before they are delivered within the turn.
+    pub turn_bytes_max: usize,
+}
+
+impl Default for TopicLimits {
+    fn default() -> TopicLimits {
+        TopicLimits {
+            topics_max: 1 << 20,
+            name_bytes_max: 256,
+            memberships_per_connection_max: 65_536,
+            mailbox_bytes_max: 16 * 1024 * 1024,
+            retained_topics_max: 65_536,
+            history_bytes_max: 1024 * 1024,
+            turn_bytes_max: 1024 * 1024,
+        }
+    }
+}
+
+/// What a topic keeps and does, see [`Topics::configure`](crate::Topics::configure). By default nothing is kept.
+///
+/// ```
+/// use sws_runtime::{Overflow, TopicOptions, Topics};
+///
+/// let topics = Topics::default();
+/// topics.configure("room/*", TopicOptions::default().history(50).presence(true));
+/// topics.configure("prices", TopicOptions::default().overflow(Overflow::KeepLatest));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct TopicOptions {
+    pub(super) history: usize,
+    pub(super) presence: Option<fn(&PresenceEvent<'_>) -> Publication>,
+    pub(super) overflow: Option<Overflow>,
+}
+
+impl TopicOptions {
+    /// Keeps the last `messages`, for those who subscribe later.
+    #[must_use]
+    pub fn history(mut self, messages: usize) -> TopicOptions {
+        self.history = messages;
+        self
+    }
+
+    /// Knows its members by name, and publishes their coming and leaving as JSON texts ([`PresenceEvent::to_json`]).
+    #[must_use]
+    pub fn presence(mut self, on: bool) -> TopicOptions {
+        self.presence = on.then_some(|event| event.to_publication());
+        self
+    }
+
+    /// As [`presence`](TopicOptions::presence), with messages of the caller's making. `message` must not use topics: it is called
+    /// while they are locked.
+    #[must_use]
+    pub fn presence_with(mut self, message: fn(&PresenceEvent<'_>) -> Publication) -> TopicOptions {
+        self.presence = Some(message);
+        self
+    }
+
+    /// What becomes of messages when too many wait for a subscriber, in place of the connection's own policy.
+    #[must_use]
+    pub fn overflow(mut self, overflow: Overflow) -> TopicOptions {
+        self.overflow = Some(overflow);
+        self
+    }
+
+    /// Whether workers have to agree on the order of its messages.
+    pub(super) fn is_shared(&self) -> bool {
+        self.history > 0 || self.presence.is_some()
+    }
+}
+
+/// Why nothing was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The name is empty, too long, or a pattern.
+    Name,
+    /// So much waits for one of the workers that it takes nothing more. Nobody gets the message.
+    Full,
+    /// There is no worker yet, or none any more.
+    Closed,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PublishError::Name => "a topic's name is empty, too long, or a pattern",
+            PublishError::Full => "too much waits for a worker",
+            PublishError::Closed => "no worker runs",
+        })
+    }
+}
+
+impl std::error::Error for PublishError {}
+
+/// Why a connection does not subscribe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// The name of the topic or of the member is empty or too long, or a pattern where there is none.
+    Name,
+    /// There are as many topics as there may be.
+    TooManyTopics,
+    /// The connection is in as many topics as it may be.
+    TooManyMemberships,
+    /// The topic does not know its members: see [`TopicOptions::presence`].
+    NoPresence,
+    /// The encoding is not one of this worker.
+    Encoding,
+    /// The connection is closing, or gone.
+    Closed,
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SubscribeError::Name => "the name is empty or too long, or a pattern",
+            SubscribeError::TooManyTopics => "there are as many topics as there may be",
+            SubscribeError::TooManyMemberships => "the connection is in as many topics as it may be",
+            SubscribeError::NoPresence => "the topic does not know its members",
+            SubscribeError::Encoding => "the encoding is not one of this worker",
+            SubscribeError::Closed => "the connection is closed",
+        })
+    }
+}
+
+impl std::error::Error for SubscribeError {}
+
+/// What a new subscriber was given of a topic's history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Replay {
+    /// How many messages.
+    pub messages: usize,
+    /// Whether there were others before them, after the one that was asked for, which are gone.
+    pub missed: bool,
+}
