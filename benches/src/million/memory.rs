@@ -24,12 +24,14 @@ impl Reading {
 }
 
 const SETTLE_PERIOD: Duration = Duration::from_millis(250);
-const SETTLE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a reading may take to settle, on a machine with neighbours: so long, and so much more for each connection.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(1);
+const SETTLE_PATIENCE_EACH: Duration = Duration::from_micros(10);
 
 /// Reads until two readings differ by less than one byte for each of `connections`, or 64 KiB.
-pub(super) fn settled(server: &Server, connections: u64) -> io::Result<Reading> {
-    let tolerance = connections.max(64 * 1024);
-    let end = Instant::now() + SETTLE_PATIENCE;
+pub(super) fn settled(server: &Server, connections: u32) -> io::Result<Reading> {
+    let tolerance = u64::from(connections).max(64 * 1024);
+    let end = Instant::now() + SETTLE_PATIENCE + SETTLE_PATIENCE_EACH * connections;
     let mut last = read(server)?;
     loop {
         std::thread::sleep(SETTLE_PERIOD);

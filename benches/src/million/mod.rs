@@ -94,9 +94,9 @@ pub fn measure(plan: &Plan) -> io::Result<Report> {
     let mut server = server::start(plan, workers)?;
     let mut client = Client::new(plan, server.addr().port(), slots_max(nofile))?;
     eprintln!("{workers} workers, {} rings of the client; warming up", 1 + client.idle.len());
-    let started = memory::settled(&server, 0)?;
+    let started = memory::settled(&server, plan.connections)?;
     client.warm_up(workers as u32 * WARMUP_PER_WORKER)?;
-    let warm = memory::settled(&server, 0)?;
+    let warm = memory::settled(&server, plan.connections)?;
 
     eprintln!("opening {} connections", plan.connections);
     let (cpu, from) = (server.cpu()?, Instant::now());
@@ -106,7 +106,7 @@ pub fn measure(plan: &Plan) -> io::Result<Report> {
     eprintln!("idle");
     // The hand that looks for quiet connections needs two rounds to be sure of all.
     std::thread::sleep(plan.quiet_after * 3);
-    let idle = memory::settled(&server, u64::from(plan.connections))?;
+    let idle = memory::settled(&server, plan.connections)?;
     let (cpu, from) = (server.cpu()?, Instant::now());
     std::thread::sleep(plan.idle);
     let idle_cpu_share = spent(&server, &cpu)?.0.as_secs_f64() / from.elapsed().as_secs_f64();
@@ -117,7 +117,7 @@ pub fn measure(plan: &Plan) -> io::Result<Report> {
     let talk = talk(&mut client.talkers, Talk { period: PERIOD, messages })?;
     let (talking_cpu, talking_user_share) = spent(&server, &cpu)?;
     let client_share = (self::client_cpu()? - client_cpu).as_secs_f64() / from.elapsed().as_secs_f64();
-    let talked = memory::settled(&server, u64::from(plan.connections))?;
+    let talked = memory::settled(&server, plan.connections)?;
     let disturbed = client.disturbed()?;
 
     drop(client);
