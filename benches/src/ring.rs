@@ -70,11 +70,17 @@ impl Ring {
         self.entered(entered, completions)
     }
 
-    /// The same, for at most `timeout`.
-    pub fn turn_within(&mut self, timeout: Duration, completions: &mut Vec<cqueue::Entry>) -> io::Result<()> {
+    /// The same, for `count` completions or at most `timeout`. Until there are so many the kernel does not wake this
+    /// thread.
+    pub fn turn_within(
+        &mut self,
+        timeout: Duration,
+        count: usize,
+        completions: &mut Vec<cqueue::Entry>,
+    ) -> io::Result<()> {
         let timeout = Timespec::from(timeout);
         let args = SubmitArgs::new().timespec(&timeout);
-        let entered = self.ring.submitter().submit_with_args(1, &args);
+        let entered = self.ring.submitter().submit_with_args(count, &args);
         self.entered(entered, completions)
     }
 

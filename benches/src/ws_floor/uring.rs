@@ -27,8 +27,8 @@ pub enum Hold {
     Poll,
 }
 
-const BUFFERS: u16 = 1024;
-const BUFFER_BYTES: usize = 16 * 1024;
+const BUFFERS: u16 = 512;
+const BUFFER_BYTES: usize = 32 * 1024;
 
 const ACCEPT: u64 = 0;
 const RECV: u64 = 1;

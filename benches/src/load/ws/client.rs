@@ -20,9 +20,10 @@ use crate::ring::{BUFFER_GROUP, Ring};
 
 const RECV: u64 = 0;
 const SEND: u64 = 1;
-/// As many as a broadcast may have members with something to read, and as there can be of 64 KiB in 256 MiB.
+/// As many as a broadcast may have members with something to read.
 const BUFFERS: u16 = 8192;
-const BUFFERS_LARGE: u16 = 1024;
+/// So few that what is read of large messages stays in the cache until it is compared.
+const BUFFERS_LARGE: u16 = 64;
 const BUFFER_BYTES_LEAST: usize = 256;
 const BUFFER_BYTES_MOST: usize = 64 * 1024;
 const DROP_PATIENCE: Duration = Duration::from_secs(2);
@@ -113,15 +114,16 @@ impl Client {
         unsafe { ring(&mut self.ring).push(send) }
     }
 
-    /// Waits for at most `timeout` and calls `on_bytes` with the index, what was read, the scripts and the time of this
+    /// Waits for `count` completions (of reads; sends count, too) or for at most `timeout`, and calls `on_bytes` with the index, what was read, the scripts and the time of this
     /// turn; it says which script is to be sent on that connection.
     pub fn turn(
         &mut self,
         timeout: Duration,
+        count: usize,
         mut on_bytes: impl FnMut(usize, &[u8], &[Script], Instant) -> Result<Option<usize>, WsError>,
     ) -> io::Result<()> {
         let mut completions = std::mem::take(&mut self.completions);
-        ring(&mut self.ring).turn_within(timeout, &mut completions)?;
+        ring(&mut self.ring).turn_within(timeout, count, &mut completions)?;
         let now = Instant::now();
         for completion in completions.drain(..) {
             let index = (completion.user_data() >> 8) as usize;
@@ -225,7 +227,7 @@ impl Drop for Client {
         self.give_all_up();
         let end = Instant::now() + DROP_PATIENCE;
         while !self.is_idle() && Instant::now() < end {
-            if self.turn(DROP_PATIENCE, |_, _, _, _| Ok(None)).is_err() {
+            if self.turn(DROP_PATIENCE, 1, |_, _, _, _| Ok(None)).is_err() {
                 break;
             }
         }
