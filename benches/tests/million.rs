@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -163,6 +164,15 @@ fn idle_connections_are_watched() {
 
     let mut ring = opened(started(|stream| drop(answered(stream, SWITCH)))).unwrap();
     assert_eq!(all_disturbed(&mut ring), Disturbed { closed: u64::from(CONNECTIONS), unasked: 0 });
+}
+
+#[test]
+fn sws_holds_a_thousand() {
+    let output = Command::new(env!("CARGO_BIN_EXE_million")).arg("--tiny").output().unwrap();
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{text}{errors}");
+    assert!(text.contains("| 1000 | 1 |"), "all were opened: {text}");
+    assert!(text.contains("| 100 | 1000 |"), "the talkers were answered: {text}");
 }
 
 #[test]

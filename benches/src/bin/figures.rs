@@ -55,6 +55,13 @@ const SECTIONS: &[Section] = &[
         tiny: "--scenario ws-idle200,ws-idle-room200 --tiny",
     },
     Section { title: "Idle connections, held both ways", program: "quiet", args: "", tiny: "--tiny" },
+    Section {
+        title: "Very many WebSockets",
+        program: "million",
+        args: "--connections 15000 --active-seconds 10",
+        tiny: "--tiny",
+    },
+    Section { title: "Slots without sockets", program: "slots_million", args: "", tiny: "--tiny" },
     Section { title: "Fibers", program: "fiber_cost", args: "", tiny: "--tiny" },
     Section { title: "Work on the pool", program: "submit_latency", args: "", tiny: "--tiny" },
 ];
