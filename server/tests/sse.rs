@@ -3,6 +3,8 @@
 mod common;
 #[path = "sse/source.rs"]
 mod source;
+#[path = "sse/topics.rs"]
+mod topics;
 
 use common::{Client, PATIENCE, get, post, settle, start, stats, wait_until};
 use source::{Source, message};

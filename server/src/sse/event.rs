@@ -73,14 +73,14 @@ impl<'a> Event<'a> {
     /// Sets the id, which the client sends as `Last-Event-ID` when it comes again. An empty one makes it forget that.
     #[must_use]
     pub fn id(mut self, id: impl Into<Cow<'a, str>>) -> Event<'a> {
-        self.id = Some(id.into()).filter(is_one_line);
+        self.id = Some(id.into()).filter(|id| is_one_line(id));
         self
     }
 
     /// Sets the name by which the page listens; without one it is `message`.
     #[must_use]
     pub fn event(mut self, name: impl Into<Cow<'a, str>>) -> Event<'a> {
-        self.event = Some(name.into()).filter(is_one_line);
+        self.event = Some(name.into()).filter(|name| is_one_line(name));
         self
     }
 
@@ -141,7 +141,7 @@ impl From<String> for Event<'_> {
     }
 }
 
-fn is_one_line(text: &Cow<'_, str>) -> bool {
+fn is_one_line(text: &str) -> bool {
     memchr3(b'\n', b'\r', 0, text.as_bytes()).is_none()
 }
 

@@ -35,6 +35,7 @@ mod sender;
 mod service;
 mod stream;
 mod streams;
+mod topic;
 
 pub use event::{Event, EventError};
 pub use options::SseOptions;

@@ -71,6 +71,11 @@ impl Sse {
         self.last_event_id.as_deref()
     }
 
+    /// The number in [`last_event_id`](Sse::last_event_id), if it is one: those of topics are.
+    pub fn last_sequence(&self) -> Option<u64> {
+        self.last_event_id()?.parse().ok()
+    }
+
     /// Sets the bounds and times of the stream.
     #[must_use]
     pub fn options(mut self, options: SseOptions) -> Sse {

@@ -6,7 +6,7 @@ use super::service::StreamConn;
 use super::streams::Streams;
 use std::fmt;
 use std::sync::Arc;
-use sws_runtime::{Conn, ConnId, SendError, current_handle};
+use sws_runtime::{Conn, ConnId, Encoding, SendError, SubscribeError, current_handle};
 
 /// A stream, for the length of a callback. To send later, take a [`sender`](EventStream::sender).
 pub struct EventStream<'a> {
@@ -57,6 +57,10 @@ impl<'a> EventStream<'a> {
             false => self.streams.gate(&mut self.conn),
         };
         EventSender::new(current_handle(), self.id(), gate)
+    }
+
+    pub(super) fn encoding(&self) -> Result<Encoding, SubscribeError> {
+        self.streams.encoding().ok_or(SubscribeError::Encoding)
     }
 
     pub(super) fn conn(&mut self) -> &mut Conn<'a, StreamConn> {

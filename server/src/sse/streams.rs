@@ -2,6 +2,7 @@
 
 use super::sender::Gate;
 use super::service::{StreamConn, StreamService};
+use super::topic::encode_publication;
 use super::{Event, EventStream, SseOptions};
 use std::any::Any;
 use std::cell::{OnceCell, RefCell};
@@ -9,11 +10,12 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use sws_runtime::{Conn, ConnId, HandlerId, Runtime, with_conn, without_waits, worker_local};
+use sws_runtime::{Conn, ConnId, Encoding, HandlerId, Runtime, with_conn, without_waits, worker_local};
 
 /// What the streams of a worker share.
 pub(crate) struct Streams {
     handler: OnceCell<HandlerId<StreamConn>>,
+    encoding: OnceCell<Encoding>,
     /// Of the streams that can be reached from elsewhere.
     gates: RefCell<HashMap<ConnId, Arc<Gate>>>,
     /// Tells the streams of workers apart.
@@ -32,16 +34,27 @@ impl Streams {
             let handler = runtime.add_handler(StreamService::new(Rc::clone(&streams)));
             // Set once: nothing ran in between.
             let _ = streams.handler.set(handler);
+            let _ = streams.encoding.set(runtime.add_encoding(encode_publication));
         }
     }
 
     fn new() -> Streams {
-        Streams { handler: OnceCell::new(), gates: RefCell::new(HashMap::new()), token: Arc::new(()) }
+        Streams {
+            handler: OnceCell::new(),
+            encoding: OnceCell::new(),
+            gates: RefCell::new(HashMap::new()),
+            token: Arc::new(()),
+        }
     }
 
     /// What makes a connection a stream.
     pub(super) fn handler(&self) -> Option<HandlerId<StreamConn>> {
         self.handler.get().copied()
+    }
+
+    /// How publications become events.
+    pub(super) fn encoding(&self) -> Option<Encoding> {
+        self.encoding.get().copied()
     }
 
     /// Calls `f` with a stream of this worker, unless it is gone.
