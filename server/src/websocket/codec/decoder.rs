@@ -103,7 +103,7 @@ pub const REST_BYTES_MAX: usize = 2 + 4 + CONTROL_BYTES_MAX;
 /// The payload of data frames is unmasked into a vector of the caller as it comes, so that a message never has to be in
 /// one input. The vector must be empty when a message begins; as long as [`Decoder::is_mid_message`] says so it must keep
 /// its bytes from call to call. A caller that shares one vector between connections moves the bytes of a partial message
-/// to a vector of that connection. It never grows by what a header declares, only by what came, and not beyond
+/// to a vector of that connection. Behind a close frame and a reject it is empty. It never grows by what a header declares, only by what came, and not beyond
 /// [`DecodeLimits::message_bytes_max`] (and an eighth if it is compressed).
 ///
 /// A control frame is consumed when it is whole, also between the fragments of a message. Any chunking of the input gives the
@@ -204,7 +204,7 @@ impl Decoder {
         let start = message.len();
         apply_mask_into(message, payload, *mask, 0);
         if text && check_text(&message[start..]).is_err() {
-            return Some(self.reject(0, ProtocolError::InvalidUtf8));
+            return Some(self.reject(0, ProtocolError::InvalidUtf8, message));
         }
         Some(Step { consumed: 6 + len, event: Event::Message { text, compressed: false } })
     }
@@ -221,7 +221,7 @@ impl Decoder {
             if self.flags & MID_FRAME != 0 {
                 match self.take_payload(&bytes[at..], message, limits) {
                     Ok(taken) => at += taken,
-                    Err(error) => return self.reject(at, error),
+                    Err(error) => return self.reject(at, error, message),
                 }
                 if self.remaining > 0 {
                     return Step { consumed: at, event: Event::NeedMore };
@@ -239,35 +239,43 @@ impl Decoder {
             let (header, payload_at) = match decode_header(&bytes[at..]) {
                 Header::Complete { header, header_len } => (header, at + header_len),
                 Header::NeedMore => return Step { consumed: at, event: Event::NeedMore },
-                Header::Reject(error) => return self.reject(at, error),
+                Header::Reject(error) => return self.reject(at, error, message),
             };
             if header.mask.is_some() == (self.flags & FROM_SERVER != 0) {
                 let masked = header.mask.is_some();
                 let error = if masked { ProtocolError::MaskUnexpected } else { ProtocolError::MaskMissing };
-                return self.reject(at, error);
+                return self.reject(at, error, message);
             }
             if header.opcode.is_control() {
                 let Some(payload) = bytes[payload_at..].get(..header.len as usize) else {
                     return Step { consumed: at, event: Event::NeedMore };
                 };
-                return self.control(at, payload_at, &header, payload);
+                return self.control(&header, payload, at, payload_at, message);
             }
             if let Err(error) = self.begin_frame(&header, message.len(), limits) {
-                return self.reject(at, error);
+                return self.reject(at, error, message);
             }
             at = payload_at;
         }
     }
 
     #[cold]
-    fn reject(&mut self, consumed: usize, error: ProtocolError) -> Step {
+    fn reject(&mut self, consumed: usize, error: ProtocolError, message: &mut Vec<u8>) -> Step {
+        message.clear();
         self.failed = Some(error);
         self.flags = (self.flags & FROM_SERVER) | FAILED;
         Step { consumed, event: Event::Reject(error) }
     }
 
-    /// A whole control frame, whose payload begins at `payload_at`.
-    fn control(&mut self, at: usize, payload_at: usize, header: &FrameHeader, masked: &[u8]) -> Step {
+    /// A whole control frame at `at`, whose payload begins at `payload_at`.
+    fn control(
+        &mut self,
+        header: &FrameHeader,
+        masked: &[u8],
+        at: usize,
+        payload_at: usize,
+        message: &mut Vec<u8>,
+    ) -> Step {
         let mut payload = ControlPayload { len: masked.len() as u8, bytes: [0; CONTROL_BYTES_MAX] };
         let bytes = &mut payload.bytes[..masked.len()];
         bytes.copy_from_slice(masked);
@@ -278,10 +286,11 @@ impl Decoder {
             Opcode::Pong => Step { consumed, event: Event::Pong(payload) },
             Opcode::Close => match CloseFrame::decode(payload.as_slice()) {
                 Ok(close) => {
+                    message.clear();
                     self.flags = (self.flags & FROM_SERVER) | CLOSED;
                     Step { consumed, event: Event::Close(close) }
                 }
-                Err(error) => self.reject(at, error),
+                Err(error) => self.reject(at, error, message),
             },
             Opcode::Continuation | Opcode::Text | Opcode::Binary => {
                 unreachable!("control frames only")

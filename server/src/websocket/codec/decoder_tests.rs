@@ -42,6 +42,7 @@ pub(crate) fn events_of(
             Event::Pong(payload) => seen.push(Seen::Pong(payload.as_slice().to_vec())),
             Event::Close(close) => seen.push(Seen::Close(close.code, close.reason.as_str().to_owned())),
             Event::Reject(error) => {
+                assert!(message.is_empty() && !decoder.is_mid_message());
                 let again = decoder.next(&input[start..end], &mut message, limits);
                 assert_eq!((again.consumed, again.event), (0, Event::Reject(error)));
                 seen.push(Seen::Reject(error));
@@ -239,6 +240,7 @@ fn rfc6455_5_5_1_nothing_is_taken_behind_a_close_frame() {
     let input = [frame(false, Opcode::Text, b"x"), frame(true, Opcode::Close, b"")].concat();
     let (mut decoder, mut message) = (Decoder::default(), Vec::new());
     let step = decoder.next(&input, &mut message, &limits());
+    assert!(message.is_empty());
     assert!(matches!(step.event, Event::Close(_)) && step.consumed == input.len());
     assert!(decoder.is_closed() && !decoder.is_mid_message());
 }
