@@ -9,6 +9,7 @@ use std::time::Duration;
 use benches::floor::Mode;
 use benches::load::Edge;
 use benches::load::ws::{self, Broadcast, Content, Echo, WsError, WsIdleSet};
+use benches::ws::{FrameHead, push_head, push_unmasked};
 use benches::{sys, ws_floor, ws_peers};
 use clap::ValueEnum;
 use tokio_tungstenite::tungstenite::client::client;
@@ -159,6 +160,50 @@ fn once(answer: &'static [u8]) -> SocketAddr {
         }
     });
     addr
+}
+
+/// Agrees on permessage-deflate and sends every frame back unmasked: what was compressed stays so.
+fn compressing() -> SocketAddr {
+    let upgrade = String::from_utf8(UPGRADE.to_vec()).unwrap();
+    let agreed = "\r\nSec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n\r\n";
+    let upgrade = upgrade.replace("\r\n\r\n", agreed);
+    started(move |listener| {
+        for stream in listener.incoming() {
+            let (mut stream, upgrade) = (stream?, upgrade.clone());
+            thread::spawn(move || {
+                let mut bytes = vec![0; 4096];
+                let _ = stream.read(&mut bytes);
+                let _ = stream.write_all(upgrade.as_bytes());
+                let (mut asked, mut echo) = (Vec::new(), Vec::new());
+                while let Ok(got @ 1..) = stream.read(&mut bytes) {
+                    asked.extend_from_slice(&bytes[..got]);
+                    while let Some(head) = FrameHead::read(&asked)
+                        && let end = head.bytes + head.payload_bytes as usize
+                        && asked.len() >= end
+                    {
+                        push_head(&mut echo, head.first, end - head.bytes);
+                        push_unmasked(&mut echo, head.mask, &asked[head.bytes..end]);
+                        asked.drain(..end);
+                    }
+                    let _ = stream.write_all(&echo);
+                    echo.clear();
+                }
+            });
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn compressed_messages_are_inflated_once_and_then_compared() {
+    let addr = compressing();
+    assert!(ws::is_served(addr, "/ws", true).unwrap());
+    for (bytes, messages) in [(64, 1), (16 * 1024, 4), (1 << 20, 1)] {
+        let content = Content { deflate: true, ..Content::text(bytes).times(messages) };
+        let report = ws::echo(addr, &echo_plan(2, content), &mut |_| {}).unwrap();
+        assert_eq!(report.errors.total(), 0, "{bytes}: {}", report.errors);
+        assert!(report.answers > 0, "{bytes}");
+    }
 }
 
 #[test]

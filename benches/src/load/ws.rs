@@ -128,12 +128,11 @@ const WAIT_MOST: usize = 128;
 pub fn echo(addr: SocketAddr, plan: &Echo, edge: &mut dyn FnMut(Edge)) -> Result<Report, WsError> {
     let scripts = script::scripts(addr, &plan.path, &plan.content)?;
     let mut client = Client::open(addr, &plan.path, plan.connections, scripts, plan.content.deflate)?;
-    let mut echoes =
-        vec![Due { variant: 0, progress: Progress::default(), since: Instant::now() }; plan.connections];
-    for (index, due) in echoes.iter_mut().enumerate() {
-        *due =
-            Due { variant: index % client.variants(), progress: Progress::default(), since: Instant::now() };
-        client.send(index, due.variant)?;
+    let mut echoes = Vec::with_capacity(plan.connections);
+    for index in 0..plan.connections {
+        let variant = index % client.variants();
+        echoes.push(Due { variant, progress: Progress::default(), since: Instant::now() });
+        client.send(index, variant)?;
     }
     let mut report = Report::default();
     run_echoes(&mut client, &mut echoes, plan.warmup, &mut Report::default())?;
@@ -149,7 +148,6 @@ pub fn echo(addr: SocketAddr, plan: &Echo, edge: &mut dyn FnMut(Edge)) -> Result
 }
 
 /// What a connection is to be sent back.
-#[derive(Clone, Copy)]
 struct Due {
     variant: usize,
     progress: Progress,
@@ -166,11 +164,14 @@ fn run_echoes(
     let variants = client.variants();
     // Every connection is due an answer at any time, so that there will be as many.
     let count = (echoes.len() / CONNECTIONS_PER_WAIT).clamp(1, WAIT_MOST);
-    while let left = end.saturating_duration_since(Instant::now())
-        && !left.is_zero()
-        && !client.all_gone()
-    {
-        client.turn(left, count, |index, bytes, scripts, now| {
+    loop {
+        let now = Instant::now();
+        // A machine may be so busy that nothing has come by then: a figure needs one message.
+        let end = if report.answers == 0 { end + PATIENCE } else { end };
+        if now >= end || client.all_gone() {
+            return Ok(());
+        }
+        client.turn(end - now, count, |index, bytes, scripts, now| {
             let due = &mut echoes[index];
             let taken = due.progress.take(bytes, &scripts[due.variant])?;
             report.answers += u64::from(taken.messages);
@@ -183,7 +184,6 @@ fn run_echoes(
             Ok(Some(variant))
         })?;
     }
-    Ok(())
 }
 
 /// Runs the rounds; the report counts deliveries.
@@ -212,7 +212,7 @@ struct Rounds {
 }
 
 impl Rounds {
-    /// Whole rounds, the last begun before `duration` is over.
+    /// Whole rounds, at least one, until `duration` is over.
     fn run(
         &mut self,
         client: &mut Client,
@@ -221,14 +221,16 @@ impl Rounds {
         report: &mut Report,
     ) -> Result<(), WsError> {
         let end = Instant::now() + duration;
-        while Instant::now() < end && client.gone() == 0 {
+        loop {
             self.number += 1;
             let publisher = (self.number as usize % plan.publishers) * (plan.members / plan.publishers);
             let since = Instant::now();
             client.send(publisher, self.number as usize % client.variants())?;
             self.receive(client, since, report)?;
+            if Instant::now() >= end || client.gone() > 0 {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     fn receive(&mut self, client: &mut Client, since: Instant, report: &mut Report) -> Result<(), WsError> {
