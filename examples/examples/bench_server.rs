@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use sws::http::StatusCode;
 use sws::runtime::submit;
-use sws::websocket::{DeflateConfig, Message, Socket, SocketOptions, WebSocketUpgrade};
+use sws::websocket::{DeflateConfig, Message, Socket, SocketHandler, SocketOptions, WebSocketUpgrade};
 use sws::{Bytes, Json, Path, Response, Router, ServeError, Server, State};
 
 /// CPU time of one heavy request.
@@ -75,10 +75,32 @@ fn echo_socket(upgrade: WebSocketUpgrade, State(options): State<SocketOptions>) 
     })
 }
 
+/// Everybody gets what anybody says.
+struct Member;
+
+impl SocketHandler for Member {
+    fn on_open(&mut self, socket: &mut Socket<'_>) {
+        if socket.subscribe("room").is_err() {
+            socket.abort();
+        }
+    }
+
+    fn on_message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) {
+        if socket.publish("room", message).is_err() {
+            socket.abort();
+        }
+    }
+}
+
+fn room(upgrade: WebSocketUpgrade, State(options): State<SocketOptions>) -> Response {
+    upgrade.options(options).accept(Member)
+}
+
 fn router() -> Router {
     Router::new()
         .with_state(socket_options())
         .get("/ws", echo_socket)
+        .get("/room", room)
         .get("/plaintext", || "Hello, World!")
         .get("/json", || Json(Greeting { message: "Hello, World!" }))
         .get("/user/{id}", user)

@@ -53,6 +53,7 @@ pub use router::{
 pub use server::{Running, ServeError, Server};
 pub use static_files::ServeDir;
 pub use sws_runtime as runtime;
+pub use sws_runtime::{Overflow, Publication, PublishError, SubscribeError, TopicOptions, Topics, topics};
 pub use test_client::{TestClient, TestRequest, TestResponse};
 
 /// The examples of the README, compiled.

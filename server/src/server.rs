@@ -14,7 +14,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use sws_runtime::signal::Signals;
-use sws_runtime::{Config, Handle, Runtime, RuntimeError, add_tick_hook, listen_tcp, turn_elapsed};
+use sws_runtime::{Config, Handle, Runtime, RuntimeError, Topics, add_tick_hook, listen_tcp, turn_elapsed};
 
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -180,6 +180,11 @@ impl Server {
     /// The address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The topics of its workers: to be configured, and to be published to from any thread.
+    pub fn topics(&self) -> Topics {
+        self.config.topics.clone()
     }
 
     /// The address of `/healthz` and `/metrics`, if there is one.

@@ -145,6 +145,22 @@ impl Sockets {
         sent
     }
 
+    /// Calls `f` with what a payload that many sockets get is compressed to. False when it is better sent as it is.
+    pub(super) fn compress_shared(&self, payload: &[u8], f: impl FnOnce(&[u8])) -> bool {
+        let config = DeflateConfig::default();
+        if payload.len() < config.threshold_bytes {
+            return false;
+        }
+        let mut inner = self.compression.0.borrow_mut();
+        let compressed = inner.compress(NONE, config.level, SHARED_WINDOW_BITS, payload);
+        let useful = compressed.len() < payload.len();
+        if useful {
+            f(&compressed);
+        }
+        Inner::keep(&mut inner.compressed, compressed);
+        useful
+    }
+
     fn has_context(&self, contexts: u32) -> bool {
         let inner = self.compression.0.borrow();
         inner.contexts.get(contexts as usize).is_some_and(|contexts| contexts.deflater.is_some())

@@ -1,6 +1,7 @@
 //! Messages, borrowed and owned.
 
 use std::fmt;
+use sws_runtime::Publication;
 
 /// A message as a callback gets it and as a socket sends it: text or binary, borrowed.
 ///
@@ -95,6 +96,15 @@ impl<'a> From<&'a Vec<u8>> for Message<'a> {
 impl<'a> From<&'a MessageBuf> for Message<'a> {
     fn from(message: &'a MessageBuf) -> Message<'a> {
         message.as_message()
+    }
+}
+
+impl From<Message<'_>> for Publication {
+    fn from(message: Message<'_>) -> Publication {
+        match message {
+            Message::Text(text) => Publication::from(text),
+            Message::Binary(bytes) => Publication::from(bytes),
+        }
     }
 }
 

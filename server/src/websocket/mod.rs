@@ -6,7 +6,8 @@
 //!   million of them;
 //! - a function on a fiber of its own ([`WebSocket`]), which receives and sends in a straight line, for thousands.
 //!
-//! [`Sender`] reaches a socket from other fibers and threads.
+//! [`Sender`] reaches a socket from other fibers and threads, and a topic ([`Socket::subscribe`], [`Topics`](crate::Topics)) all its
+//! subscribers at once.
 //!
 //! ```no_run
 //! use sws::websocket::{Message, Socket, WebSocketUpgrade};
@@ -36,6 +37,7 @@ mod service;
 mod socket;
 mod sockets;
 mod state;
+mod topic;
 mod upgrade;
 
 pub use codec::{DeflateConfig, HandshakeError};

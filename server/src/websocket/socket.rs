@@ -143,6 +143,10 @@ impl<'a> Socket<'a> {
         Some(route.options().clone())
     }
 
+    pub(super) fn sockets(&self) -> &'a Sockets {
+        self.sockets
+    }
+
     pub(super) fn conn(&mut self) -> &mut Conn<'a, SocketConn> {
         &mut self.conn
     }

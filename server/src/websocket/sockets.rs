@@ -8,6 +8,7 @@ use super::route::{Kind, Route};
 use super::sender::Gate;
 use super::service::SocketService;
 use super::state::{Flags, NONE, SocketConn};
+use super::topic::{Encodings, encode_plain};
 use super::{Close, Socket, SocketOptions};
 use std::any::{Any, TypeId};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -27,6 +28,7 @@ struct RouteEntry {
 /// What the sockets of a worker share.
 pub(crate) struct Sockets {
     handler: OnceCell<HandlerId<SocketConn>>,
+    encodings: OnceCell<Encodings>,
     routes: RefCell<Vec<RouteEntry>>,
     /// Messages that came in part.
     partials: RefCell<Partials>,
@@ -54,8 +56,14 @@ impl Sockets {
         let sockets = runtime.enter(|| worker_local(Sockets::new));
         if sockets.handler.get().is_none() {
             let handler = runtime.add_handler(SocketService::new(Rc::clone(&sockets)));
+            let shared = Rc::clone(&sockets);
+            let encodings = Encodings {
+                plain: runtime.add_encoding(encode_plain),
+                deflated: runtime
+                    .add_encoding(move |publication, out| shared.encode_deflated(publication, out)),
+            };
             // Set once: nothing ran in between.
-            let _ = sockets.handler.set(handler);
+            let _ = (sockets.handler.set(handler), sockets.encodings.set(encodings));
         }
         sockets
     }
@@ -63,6 +71,7 @@ impl Sockets {
     fn new() -> Sockets {
         Sockets {
             handler: OnceCell::new(),
+            encodings: OnceCell::new(),
             routes: RefCell::new(Vec::new()),
             partials: RefCell::new(Partials::default()),
             gates: RefCell::new(HashMap::new()),
@@ -75,6 +84,11 @@ impl Sockets {
     /// What makes a connection a socket.
     pub(super) fn handler(&self) -> Option<HandlerId<SocketConn>> {
         self.handler.get().copied()
+    }
+
+    /// How publications become frames.
+    pub(super) fn encodings(&self) -> Option<Encodings> {
+        self.encodings.get().copied()
     }
 
     /// The kind of sockets with this handler and these options, and its number.
