@@ -8,5 +8,7 @@ mod bench_server;
 mod http;
 #[path = "examples/program.rs"]
 mod program;
+#[path = "examples/sse.rs"]
+mod sse;
 #[path = "examples/tcp.rs"]
 mod tcp;
