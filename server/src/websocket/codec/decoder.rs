@@ -103,7 +103,8 @@ pub const REST_BYTES_MAX: usize = 2 + 4 + CONTROL_BYTES_MAX;
 /// The payload of data frames is unmasked into a vector of the caller as it comes, so that a message never has to be in
 /// one input. The vector must be empty when a message begins; as long as [`Decoder::is_mid_message`] says so it must keep
 /// its bytes from call to call. A caller that shares one vector between connections moves the bytes of a partial message
-/// to a vector of that connection. Behind a close frame and a reject it is empty. It never grows by what a header declares, only by what came, and not beyond
+/// to a vector of that connection. Behind a close frame and a reject it is empty. It never grows by what a header
+/// declares, only by what came, and not beyond
 /// [`DecodeLimits::message_bytes_max`] (and an eighth if it is compressed).
 ///
 /// A control frame is consumed when it is whole, also between the fragments of a message. Any chunking of the input gives the
