@@ -12,3 +12,5 @@ mod program;
 mod sse;
 #[path = "examples/tcp.rs"]
 mod tcp;
+#[path = "examples/websocket.rs"]
+mod websocket;
