@@ -9,12 +9,13 @@ mod topics;
 use common::{Client, PATIENCE, get, post, settle, start, stats, wait_until};
 use source::{Source, message};
 use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
-use sws::runtime::{Overflow, SendError, sleep};
+use sws::runtime::{Config, Overflow, Runtime, SendError, sleep};
 use sws::sse::{Event, EventSender, EventStream, Sse, SseOptions};
-use sws::{Bytes, Response, Router, Running};
+use sws::{Bytes, HttpLimits, Response, Router, Running, Server};
 
 /// A server whose streams hand out their senders.
 fn handing_out(options: SseOptions) -> (Running, mpsc::Receiver<EventSender>) {
@@ -343,26 +344,49 @@ fn the_client_ends_the_stream() {
 
 #[test]
 fn a_panic_costs_its_stream_alone() {
-    let server = start(|| {
-        Router::new()
-            .get("/", || "Hello")
-            .get("/panic", |sse: Sse| sse.open(|_| panic!("as asked")))
-            .get("/wait", |sse: Sse| {
-                sse.open(|_| sleep(Duration::from_secs(1)).expect("it cannot wait here"))
-            })
-    });
+    let server = Server::bind("127.0.0.1:0").unwrap().admin("127.0.0.1:0").unwrap();
+    let server = server
+        .spawn(|| {
+            Router::new()
+                .get("/", || "Hello")
+                .get("/panic", |sse: Sse| sse.open(|_| panic!("as asked")))
+                .get("/wait", |sse: Sse| {
+                    sse.open(|_| sleep(Duration::from_secs(1)).expect("it cannot wait here"))
+                })
+        })
+        .unwrap();
     let mut healthy = Client::connect(server.addr());
     assert_eq!(healthy.get("/").text(), "Hello");
     for path in ["/panic", "/wait"] {
         let mut client = Client::asking(server.addr(), get(path));
         // The head may come before the reset, which makes clear that this was not all.
-        if client.try_answer().is_ok() {
-            panic!("{path}: the answer looks whole");
-        }
+        assert!(client.try_answer().is_err(), "{path}: the answer looks whole");
         assert_eq!(healthy.get("/").text(), "Hello");
     }
+    let metrics = Client::connect(server.admin_addr().unwrap()).get("/metrics");
+    let counted =
+        metrics.text().lines().any(|line| line.contains("handler_panics_total") && line.ends_with(" 2"));
+    assert!(counted, "{}", metrics.text());
     drop(healthy);
     settle(server);
+}
+
+#[test]
+fn a_router_on_a_runtime_of_ones_own_has_streams() {
+    let runtime = Runtime::new(Config::default()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let router = Router::new().get("/", |sse: Sse| sse.open(|stream| stream.send("here").unwrap()));
+    router.listen_on(&runtime, listener, HttpLimits::default()).unwrap();
+    let handle = runtime.handle();
+    let client = std::thread::spawn(move || {
+        let mut source = Source::open(addr, &get("/"));
+        let received = source.event();
+        handle.shutdown();
+        (received, source.rest())
+    });
+    runtime.run();
+    assert_eq!(client.join().unwrap(), (message("here"), vec![]));
 }
 
 #[test]

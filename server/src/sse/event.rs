@@ -7,6 +7,14 @@ use std::fmt;
 use std::time::Duration;
 
 /// Why an event cannot be made.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use sws::sse::{Event, EventError};
+///
+/// let no_json = HashMap::from([([1, 2], "a key that is no string")]);
+/// assert!(matches!(Event::json(&no_json), Err(EventError::Json(_))));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EventError {

@@ -19,8 +19,8 @@ use sws_runtime::{Conn, find_local, turn_time};
 /// Tells a proxy (nginx) to pass events on as they come.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// A request that is answered by a stream of events: an extractor, which refuses nothing. A handler that answers something else does not
-/// open the stream.
+/// A request that is answered by a stream of events: an extractor, which refuses nothing. A handler that has opened the stream returns
+/// what [`open`](Sse::open) gives; one that answers with another status instead does not open it.
 ///
 /// The stream begins as a 200 with `Content-Type: text/event-stream` and `Cache-Control: no-store`, and lasts as long as its connection.
 /// HEAD gets the head only. A request of whose body something is still to come is a 400, one that comes while the worker

@@ -8,7 +8,31 @@ use std::fmt;
 use std::sync::Arc;
 use sws_runtime::{Conn, ConnId, Encoding, SendError, SubscribeError, current_handle};
 
-/// A stream, for the length of a callback. To send later, take a [`sender`](EventStream::sender).
+/// A stream, for the length of a callback. To send later, take a [`sender`](EventStream::sender), or subscribe to a topic.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use sws::sse::{Event, EventStream, Sse};
+/// use sws::{Router, Server};
+///
+/// let countdown = |sse: Sse| {
+///     sse.open(|stream: &mut EventStream<'_>| {
+///         for number in (1..=3).rev() {
+///             let _ = stream.send(Event::data(number.to_string()));
+///         }
+///         stream.close();
+///     })
+/// };
+/// let running = Server::bind("127.0.0.1:0")?.spawn(move || Router::new().get("/", countdown))?;
+///
+/// let mut client = std::net::TcpStream::connect(running.addr()).unwrap();
+/// client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer).unwrap();
+/// assert!(answer.ends_with("\r\n\r\ndata: 3\n\ndata: 2\n\ndata: 1\n\n"));
+/// running.shutdown();
+/// # Ok::<(), sws::ServeError>(())
+/// ```
 pub struct EventStream<'a> {
     conn: Conn<'a, StreamConn>,
     streams: &'a Streams,
