@@ -234,7 +234,7 @@ impl Conns {
     pub(super) fn push_shared(&self, id: ConnId, frame: &Bytes) -> Result<(), SendError> {
         let handle = self.output_of(id).ok_or(SendError::Closed)?;
         let mut outputs = self.outputs.borrow_mut();
-        outputs.values[handle as usize].share(&frame, &mut self.buffers.borrow_mut());
+        outputs.values[handle as usize].share(frame, &mut self.buffers.borrow_mut());
         Ok(())
     }
 

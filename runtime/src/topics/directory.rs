@@ -41,6 +41,14 @@ pub(super) enum Since {
     After(u64),
 }
 
+/// A topic that is shared.
+pub(super) struct Found<'a> {
+    pub(super) state: &'a mut State,
+    pub(super) topic: Arc<Topic>,
+    /// What was forgotten for it: to be dropped when nothing is locked.
+    pub(super) gone: Option<Box<State>>,
+}
+
 /// All topics of a domain.
 #[derive(Default)]
 pub(super) struct Directory {
@@ -158,12 +166,7 @@ impl Directory {
     }
 
     /// The state of a topic that is shared. For `publishing` one that has history is made if there is none.
-    pub(super) fn state(
-        &mut self,
-        name: &str,
-        publishing: bool,
-        limits: &TopicLimits,
-    ) -> Option<(&mut State, Arc<Topic>, Option<Box<State>>)> {
+    pub(super) fn state(&mut self, name: &str, publishing: bool, limits: &TopicLimits) -> Option<Found<'_>> {
         let mut gone = None;
         if publishing && !self.entries.contains_key(name) {
             let entry = self.make(name);
@@ -174,7 +177,7 @@ impl Directory {
             gone = self.retain(name, limits);
         }
         let entry = self.entries.get_mut(name)?;
-        Some((entry.state.as_mut()?, Arc::clone(&entry.topic), gone))
+        Some(Found { state: entry.state.as_mut()?, topic: Arc::clone(&entry.topic), gone })
     }
 
     /// Subscribers of a topic, or of a pattern, on all workers.

@@ -1,6 +1,6 @@
 //! What the workers of a server share of their topics.
 
-use super::directory::{Directory, prefix_of};
+use super::directory::{Directory, Found, prefix_of};
 use super::mailbox::{Mailbox, Post, weight};
 use super::{Publication, PublishError, SubscribeError, TopicLimits, TopicOptions};
 use crate::core;
@@ -235,11 +235,11 @@ impl Shared {
         }
         if self.is_shared(topic) {
             let mut directory = self.directory();
-            if let Some((state, shared, gone)) = directory.state(topic, true, &self.limits) {
+            if let Some(Found { state, topic, gone }) = directory.state(topic, true, &self.limits) {
                 let mailboxes = self.mailboxes(None);
                 mailboxes.reserve(&publication, &self.limits)?;
-                let oldest = state.record(&mut publication, &shared.options, &self.limits);
-                mailboxes.push(&shared.name, &publication);
+                let oldest = state.record(&mut publication, &topic.options, &self.limits);
+                mailboxes.push(&topic.name, &publication);
                 drop((mailboxes, directory));
                 drop((oldest, gone));
                 return Ok(());

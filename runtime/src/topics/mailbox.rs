@@ -80,16 +80,14 @@ impl Mailbox {
         }
     }
 
-    /// Moves everything to the end of `into`. `heard`: the worker has followed the call.
+    /// Moves everything into `into`, which is empty. `heard`: the worker has followed the call.
     pub(super) fn drain(&self, into: &mut VecDeque<Post>, heard: bool) {
+        debug_assert!(into.is_empty());
         let mut queue = self.lock();
         if heard {
             queue.told = false;
         }
-        match into.is_empty() {
-            true => std::mem::swap(into, &mut queue.posts),
-            false => into.append(&mut queue.posts),
-        }
+        std::mem::swap(into, &mut queue.posts);
         drop(queue);
         self.cancel(into.iter().map(|post| weight(&post.publication)).sum());
     }

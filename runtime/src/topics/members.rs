@@ -3,31 +3,61 @@
 //! ```text
 //! list     [ slot, slot, slot, .. ]                     4 bytes for each member, in no order
 //! anchor   (list, place)                                8 bytes, in the slot: its only list
-//!          (MANY | table, _)                            or where its table is
-//! table    { list -> place }                            8 bytes for each list of a slot that is in several
+//!          (MANY | number, class and length)            or where its entries are
+//! chunk    [ (list, place), .. ]                        up to 32 entries of a slot, in an array of chunks of one size
+//! table    { list -> place }                            more than that
 //! ```
 //!
 //! Entering and leaving are O(1), whatever the number of lists and members: who leaves is swapped with the last of the list,
-//! whose own entry is mended. No entry is a heap block, and spare places are few: a membership takes at most 16 bytes.
+//! whose own entry is mended. Spare places are few: a membership takes at most 16 bytes beside the slot.
 
 /// The list of a slot that is in none.
 pub(crate) const NO_LIST: u32 = u32::MAX;
 
-/// Set in an anchor's list when the slot is in several: the other bits are the number of its table.
+/// Set in an anchor's list when the slot is in several.
 const MANY: u32 = 1 << 31;
 
-/// What a slot keeps of its memberships.
+/// Entries of the chunks of each class.
+const CLASSES: [usize; 9] = [2, 4, 6, 8, 12, 16, 20, 24, 32];
+
+/// The class of those that are too many for a chunk.
+const TABLE: usize = CLASSES.len();
+
+/// Entries at which a table becomes a chunk again.
+const TABLE_MIN: usize = 24;
+
+/// What a slot keeps of its memberships, and what is kept for each of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Anchor {
     pub(crate) list: u32,
     pub(crate) place: u32,
 }
 
+/// Where the entries of a slot are that is in several lists.
+#[derive(Clone, Copy)]
+struct Many {
+    class: usize,
+    number: u32,
+    /// Of a chunk; a table knows its own.
+    len: usize,
+}
+
 impl Anchor {
     pub(crate) const NONE: Anchor = Anchor { list: NO_LIST, place: 0 };
 
-    fn table(self) -> Option<usize> {
-        (self.list != NO_LIST && self.list & MANY != 0).then_some((self.list & !MANY) as usize)
+    fn many(self) -> Option<Many> {
+        let is_many = self.list != NO_LIST && self.list & MANY != 0;
+        is_many.then_some(Many {
+            class: (self.place & 0xFF) as usize,
+            number: self.list & !MANY,
+            len: (self.place >> 8) as usize,
+        })
+    }
+}
+
+impl Many {
+    fn anchor(self) -> Anchor {
+        Anchor { list: MANY | self.number, place: self.class as u32 | (self.len as u32) << 8 }
     }
 }
 
@@ -41,17 +71,48 @@ pub(crate) trait Anchors {
 
 const _: () = assert!(size_of::<Anchor>() == 8);
 
-/// The places of one slot in its lists: open addressing with linear probing, without gaps behind removals.
+/// Chunks of one size, in one array.
+#[derive(Default)]
+struct Chunks {
+    entries: Vec<Anchor>,
+    free: Vec<u32>,
+}
+
+impl Chunks {
+    fn acquire(&mut self, capacity: usize) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            let len = self.entries.len();
+            if len == self.entries.capacity() {
+                self.entries.reserve_exact((len / capacity / 16).max(1) * capacity);
+            }
+            self.entries.resize(len + capacity, Anchor::NONE);
+            (len / capacity) as u32
+        })
+    }
+
+    fn release(&mut self, number: u32, capacity: usize) {
+        self.free.push(number);
+        if self.free.len() * capacity == self.entries.len() {
+            *self = Chunks::default();
+        }
+    }
+}
+
+/// The places of a slot in very many lists: open addressing with linear probing, without gaps behind removals.
 #[derive(Default)]
 struct Table {
     entries: Box<[Anchor]>,
     len: usize,
 }
 
-/// Up to so many lists the places of a table may all be taken; it is then read from end to end.
-const DENSE_MAX: usize = 16;
-
 impl Table {
+    fn of(entries: &[Anchor]) -> Table {
+        let mut table = Table::default();
+        table.resize(entries.len() * 5 / 4);
+        entries.iter().for_each(|&entry| table.insert(entry));
+        table
+    }
+
     fn home(&self, list: u32) -> usize {
         let hash = list.wrapping_mul(0x9E37_79B9);
         ((u64::from(hash) * self.entries.len() as u64) >> 32) as usize
@@ -61,51 +122,33 @@ impl Table {
         if at + 1 == self.entries.len() { 0 } else { at + 1 }
     }
 
-    /// Where the entry of `list` is, or else the free place for it, if there is one.
-    fn find(&self, list: u32) -> Result<usize, Option<usize>> {
-        if self.entries.is_empty() {
-            return Err(None);
-        }
+    /// Where the entry of `list` is, or else the free place for it: there is always one.
+    fn find(&self, list: u32) -> Result<usize, usize> {
         let mut at = self.home(list);
-        for _ in 0..self.entries.len() {
+        loop {
             match self.entries[at].list {
                 found if found == list => return Ok(at),
-                NO_LIST => return Err(Some(at)),
+                NO_LIST => return Err(at),
                 _ => at = self.next(at),
             }
-        }
-        Err(None)
-    }
-
-    fn place(&self, list: u32) -> Option<u32> {
-        self.find(list).ok().map(|at| self.entries[at].place)
-    }
-
-    fn set_place(&mut self, list: u32, place: u32) {
-        if let Ok(at) = self.find(list) {
-            self.entries[at].place = place;
         }
     }
 
     fn insert(&mut self, entry: Anchor) {
-        let (len, capacity) = (self.len, self.entries.len());
-        if len == capacity || (len >= DENSE_MAX && len * 8 >= capacity * 7) {
-            // By a fifth, so that at most a seventh and that are spare.
-            self.resize(if len < DENSE_MAX { capacity + 4 } else { capacity * 6 / 5 + 4 });
+        let capacity = self.entries.len();
+        if self.len * 8 >= capacity * 7 {
+            self.resize(capacity + capacity / 8 + 2);
         }
-        match self.find(entry.list) {
-            Ok(at) | Err(Some(at)) => self.entries[at] = entry,
-            Err(None) => unreachable!("a table that was resized has a free place"),
-        }
+        let (Ok(at) | Err(at)) = self.find(entry.list);
+        self.entries[at] = entry;
         self.len += 1;
     }
 
     fn resize(&mut self, capacity: usize) {
         let before = std::mem::replace(&mut self.entries, vec![Anchor::NONE; capacity].into_boxed_slice());
         for entry in before.iter().filter(|entry| entry.list != NO_LIST) {
-            if let Err(Some(at)) = self.find(entry.list) {
-                self.entries[at] = *entry;
-            }
+            let (Ok(at) | Err(at)) = self.find(entry.list);
+            self.entries[at] = *entry;
         }
     }
 
@@ -127,19 +170,146 @@ impl Table {
             }
             at = self.next(at);
         }
-        if self.len * 2 < capacity && capacity > DENSE_MAX {
-            self.resize(self.len * 6 / 5 + 4);
+        if self.len * 2 < capacity {
+            self.resize(self.len * 5 / 4 + 4);
         }
         Some(place)
     }
 
-    /// Any of the entries.
-    fn any(&self) -> Option<Anchor> {
-        self.iter().next()
-    }
-
     fn iter(&self) -> impl Iterator<Item = Anchor> {
         self.entries.iter().copied().filter(|entry| entry.list != NO_LIST)
+    }
+}
+
+/// The entries of the slots that are in several lists.
+#[derive(Default)]
+struct Several {
+    chunks: [Chunks; CLASSES.len()],
+    tables: Vec<Table>,
+    free_tables: Vec<u32>,
+}
+
+impl Several {
+    fn chunk(&self, many: Many) -> &[Anchor] {
+        let start = many.number as usize * CLASSES[many.class];
+        &self.chunks[many.class].entries[start..start + many.len]
+    }
+
+    fn chunk_mut(&mut self, many: Many) -> &mut [Anchor] {
+        let start = many.number as usize * CLASSES[many.class];
+        &mut self.chunks[many.class].entries[start..start + many.len]
+    }
+
+    fn len(&self, many: Many) -> usize {
+        if many.class == TABLE { self.tables[many.number as usize].len } else { many.len }
+    }
+
+    fn place(&self, many: Many, list: u32) -> Option<u32> {
+        if many.class == TABLE {
+            let table = &self.tables[many.number as usize];
+            return table.find(list).ok().map(|at| table.entries[at].place);
+        }
+        self.chunk(many).iter().find(|entry| entry.list == list).map(|entry| entry.place)
+    }
+
+    fn set_place(&mut self, many: Many, list: u32, place: u32) {
+        if many.class == TABLE {
+            let table = &mut self.tables[many.number as usize];
+            if let Ok(at) = table.find(list) {
+                table.entries[at].place = place;
+            }
+        } else if let Some(entry) = self.chunk_mut(many).iter_mut().find(|entry| entry.list == list) {
+            entry.place = place;
+        }
+    }
+
+    fn any(&self, many: Many) -> Option<Anchor> {
+        match many.class {
+            TABLE => self.tables[many.number as usize].iter().next(),
+            // The last is the cheapest to remove.
+            _ => self.chunk(many).last().copied(),
+        }
+    }
+
+    fn all(&self, many: Many) -> Vec<Anchor> {
+        match many.class {
+            TABLE => self.tables[many.number as usize].iter().collect(),
+            _ => self.chunk(many).to_vec(),
+        }
+    }
+
+    /// Puts entries where so many have a place.
+    fn put(&mut self, entries: &[Anchor]) -> Many {
+        let len = entries.len();
+        let class = CLASSES.iter().position(|&capacity| capacity >= len).unwrap_or(TABLE);
+        if class < TABLE {
+            let number = self.chunks[class].acquire(CLASSES[class]);
+            let many = Many { class, number, len };
+            self.chunk_mut(many).copy_from_slice(entries);
+            return many;
+        }
+        let number = self.free_tables.pop().unwrap_or_else(|| {
+            self.tables.reserve_exact(if self.tables.len() == self.tables.capacity() {
+                self.tables.len() / 16 + 1
+            } else {
+                0
+            });
+            self.tables.push(Table::default());
+            self.tables.len() as u32 - 1
+        });
+        self.tables[number as usize] = Table::of(entries);
+        Many { class, number, len: 0 }
+    }
+
+    fn release(&mut self, many: Many) {
+        if many.class == TABLE {
+            self.tables[many.number as usize] = Table::default();
+            self.free_tables.push(many.number);
+        } else {
+            self.chunks[many.class].release(many.number, CLASSES[many.class]);
+        }
+    }
+
+    fn insert(&mut self, many: Many, entry: Anchor) -> Many {
+        if many.class == TABLE {
+            self.tables[many.number as usize].insert(entry);
+            return many;
+        }
+        if many.len < CLASSES[many.class] {
+            let many = Many { len: many.len + 1, ..many };
+            if let Some(last) = self.chunk_mut(many).last_mut() {
+                *last = entry;
+            }
+            return many;
+        }
+        let mut entries = self.all(many);
+        entries.push(entry);
+        self.release(many);
+        self.put(&entries)
+    }
+
+    /// Takes an entry out: its place, and where the others are.
+    fn remove(&mut self, many: Many, list: u32) -> Option<(u32, Many)> {
+        if many.class == TABLE {
+            let table = &mut self.tables[many.number as usize];
+            let place = table.remove(list)?;
+            let is_small = table.len <= TABLE_MIN;
+            return Some((place, if is_small { self.move_over(many) } else { many }));
+        }
+        let entries = self.chunk_mut(many);
+        let at = entries.iter().position(|entry| entry.list == list)?;
+        let place = entries[at].place;
+        entries[at] = entries[many.len - 1];
+        let many = Many { len: many.len - 1, ..many };
+        // Not as soon as it would fit: one more must not bring it back.
+        let is_small = many.class > 0 && many.len < CLASSES[many.class - 1];
+        Some((place, if is_small { self.move_over(many) } else { many }))
+    }
+
+    fn move_over(&mut self, many: Many) -> Many {
+        let entries = self.all(many);
+        self.release(many);
+        self.put(&entries)
     }
 }
 
@@ -148,8 +318,7 @@ impl Table {
 pub(crate) struct Members {
     lists: Vec<Vec<u32>>,
     free_lists: Vec<u32>,
-    tables: Vec<Table>,
-    free_tables: Vec<u32>,
+    several: Several,
     memberships: usize,
 }
 
@@ -184,8 +353,8 @@ impl Members {
     /// Where a slot is in a list.
     pub(crate) fn place(&self, anchors: &impl Anchors, slot: u32, list: u32) -> Option<u32> {
         let anchor = anchors.anchor(slot);
-        match anchor.table() {
-            Some(table) => self.tables[table].place(list),
+        match anchor.many() {
+            Some(many) => self.several.place(many, list),
             None => (anchor.list == list).then_some(anchor.place),
         }
     }
@@ -193,8 +362,8 @@ impl Members {
     /// How many lists a slot is in.
     pub(crate) fn count(&self, anchors: &impl Anchors, slot: u32) -> usize {
         let anchor = anchors.anchor(slot);
-        match anchor.table() {
-            Some(table) => self.tables[table].len,
+        match anchor.many() {
+            Some(many) => self.several.len(many),
             None => usize::from(anchor.list != NO_LIST),
         }
     }
@@ -202,8 +371,8 @@ impl Members {
     /// The lists a slot is in.
     pub(crate) fn lists_of(&self, anchors: &impl Anchors, slot: u32) -> Vec<u32> {
         let anchor = anchors.anchor(slot);
-        match anchor.table() {
-            Some(table) => self.tables[table].iter().map(|entry| entry.list).collect(),
+        match anchor.many() {
+            Some(many) => self.several.all(many).iter().map(|entry| entry.list).collect(),
             None => (anchor.list != NO_LIST).then_some(anchor.list).into_iter().collect(),
         }
     }
@@ -215,44 +384,36 @@ impl Members {
         }
         let members = &mut self.lists[list as usize];
         if members.len() == members.capacity() {
-            // By an eighth, when it is large: spare places are few, and moving stays O(1) for each member.
-            members.reserve_exact((members.len() / 8).max(4.min(members.len() + 1)));
+            // By a sixteenth: spare places are few, and moving stays O(1) for each member.
+            members.reserve_exact((members.len() / 16).max(1));
         }
         let entry = Anchor { list, place: members.len() as u32 };
         members.push(slot);
         self.memberships += 1;
         let anchor = anchors.anchor(slot);
-        match anchor.table() {
-            Some(table) => self.tables[table].insert(entry),
-            None if anchor.list == NO_LIST => anchors.set_anchor(slot, entry),
-            None => {
-                let table = self.free_tables.pop().unwrap_or_else(|| {
-                    self.tables.push(Table::default());
-                    self.tables.len() as u32 - 1
-                });
-                self.tables[table as usize].insert(anchor);
-                self.tables[table as usize].insert(entry);
-                anchors.set_anchor(slot, Anchor { list: MANY | table, place: 0 });
-            }
-        }
+        let anchor = match anchor.many() {
+            Some(many) => self.several.insert(many, entry).anchor(),
+            None if anchor.list == NO_LIST => entry,
+            None => self.several.put(&[anchor, entry]).anchor(),
+        };
+        anchors.set_anchor(slot, anchor);
         true
     }
 
     /// Takes a slot out of a list. False if it is not in it.
     pub(crate) fn remove(&mut self, anchors: &mut impl Anchors, slot: u32, list: u32) -> bool {
         let anchor = anchors.anchor(slot);
-        let place = match anchor.table() {
-            Some(number) => {
-                let table = &mut self.tables[number];
-                let Some(place) = table.remove(list) else { return false };
-                if table.len == 1
-                    && let Some(last) = table.any()
-                {
-                    // The table's memory is for those with many lists.
-                    *table = Table::default();
-                    self.free_tables.push(number as u32);
-                    anchors.set_anchor(slot, last);
-                }
+        let place = match anchor.many() {
+            Some(many) => {
+                let Some((place, many)) = self.several.remove(many, list) else { return false };
+                let rest = match self.several.any(many) {
+                    Some(only) if self.several.len(many) == 1 => {
+                        self.several.release(many);
+                        only
+                    }
+                    _ => many.anchor(),
+                };
+                anchors.set_anchor(slot, rest);
                 place
             }
             None if anchor.list == list && list != NO_LIST => {
@@ -268,8 +429,8 @@ impl Members {
     /// Takes a slot out of any of its lists, and says which.
     pub(crate) fn remove_any(&mut self, anchors: &mut impl Anchors, slot: u32) -> Option<u32> {
         let anchor = anchors.anchor(slot);
-        let list = match anchor.table() {
-            Some(table) => self.tables[table].any()?.list,
+        let list = match anchor.many() {
+            Some(many) => self.several.any(many)?.list,
             None if anchor.list == NO_LIST => return None,
             None => anchor.list,
         };
@@ -282,12 +443,12 @@ impl Members {
         let members = &mut self.lists[list as usize];
         members.swap_remove(place as usize);
         if members.capacity() > 64 && members.len() * 2 < members.capacity() {
-            members.shrink_to(members.len() + members.len() / 8);
+            members.shrink_to(members.len() + members.len() / 16);
         }
         let Some(&moved) = members.get(place as usize) else { return };
         let anchor = anchors.anchor(moved);
-        match anchor.table() {
-            Some(table) => self.tables[table].set_place(list, place),
+        match anchor.many() {
+            Some(many) => self.several.set_place(many, list, place),
             None => anchors.set_anchor(moved, Anchor { list, place }),
         }
     }

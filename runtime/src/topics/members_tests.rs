@@ -13,11 +13,15 @@ impl Anchors for Slots {
     }
 }
 
-/// Heap bytes that the members and the slots' anchors take.
+/// Heap bytes that the memberships take.
 fn bytes(members: &Members) -> usize {
     let lists: usize = members.lists.iter().map(|list| list.capacity() * size_of::<u32>()).sum();
-    let tables: usize = members.tables.iter().map(|table| size_of_val(&*table.entries)).sum();
-    lists + tables
+    let several = &members.several;
+    let chunk =
+        |chunks: &Chunks| chunks.entries.capacity() * size_of::<Anchor>() + chunks.free.capacity() * 4;
+    let chunks: usize = several.chunks.iter().map(chunk).sum();
+    let tables: usize = several.tables.iter().map(|table| size_of_val(&*table.entries)).sum();
+    lists + chunks + tables + several.tables.capacity() * size_of::<Table>()
 }
 
 fn check(members: &Members, slots: &Slots, oracle: &[BTreeSet<u32>], lists: &[u32]) {
@@ -42,6 +46,7 @@ fn check(members: &Members, slots: &Slots, oracle: &[BTreeSet<u32>], lists: &[u3
 
 #[test]
 fn random_comings_and_goings_are_those_of_sets() {
+    let mut tables = 0;
     for seed in 0..40 {
         let mut random = fastrand::Rng::with_seed(seed);
         let slot_count = random.u32(1..40);
@@ -77,26 +82,45 @@ fn random_comings_and_goings_are_those_of_sets() {
             while members.remove_any(&mut slots, slot).is_some() {}
         }
         lists.iter().for_each(|&list| members.release_list(list));
-        assert_eq!((members.len(), bytes(&members)), (0, 0), "nothing is left of seed {seed}");
+        let several = &members.several;
+        tables += several.tables.len();
+        assert_eq!(members.len(), 0, "seed {seed}");
+        assert!(
+            several.chunks.iter().all(|chunks| chunks.entries.is_empty()),
+            "no chunk is left of seed {seed}"
+        );
+        assert_eq!(several.free_tables.len(), several.tables.len(), "no table is left of seed {seed}");
     }
+    assert!(tables > 0, "some slot was in many lists");
 }
 
 #[test]
 fn a_membership_takes_at_most_16_bytes() {
-    // Slots, and how many lists each is in: a million memberships each time.
-    for (slot_count, each) in [(1_000_000, 1), (62_500, 16), (10_000, 100), (1000, 1000), (100, 10_000)] {
+    // How many lists each slot is in; a million memberships in some cases.
+    let sizes = (2..=70).map(|each| (2000, each));
+    let large = [
+        (1_000_000, 1),
+        (500_000, 2),
+        (333_334, 3),
+        (62_500, 16),
+        (10_000, 100),
+        (1000, 1000),
+        (100, 10_000),
+    ];
+    for (slot_count, each) in sizes.chain(large) {
         let mut slots = Slots(vec![Anchor::NONE; slot_count]);
         let mut members = Members::default();
         let lists: Vec<u32> = (0..each).map(|_| members.acquire_list()).collect();
-        let mut worst = 0.0_f64;
         for slot in 0..slot_count as u32 {
             for &list in &lists {
                 assert!(members.insert(&mut slots, slot, list));
             }
         }
-        let anchors = slot_count * size_of::<Anchor>();
-        worst = worst.max((bytes(&members) + anchors) as f64 / members.len() as f64);
-        println!("{slot_count} x {each}: {worst:.2} bytes");
-        assert!(worst <= 16.0, "{slot_count} slots in {each} lists: {worst:.2} bytes for each membership");
+        // The anchor of a slot that is in one list is the entry itself.
+        let anchors = if each == 1 { slot_count * size_of::<Anchor>() } else { 0 };
+        let each_bytes = (bytes(&members) + anchors) as f64 / members.len() as f64;
+        println!("{slot_count} x {each}: {each_bytes:.2} bytes");
+        assert!(each_bytes <= 16.0, "{slot_count} slots in {each} lists: {each_bytes:.2} bytes for each");
+        assert_eq!(members.len(), slot_count * each);
     }
 }

@@ -114,8 +114,8 @@ impl WorkerTopics {
         let shared = self.shared();
         let mut directory = shared.directory();
         self.take_mail(false);
-        let state = directory.state(wish.topic, false, &shared.limits);
-        state.map_or((Vec::new(), false), |(state, ..)| state.since(wish.since))
+        let found = directory.state(wish.topic, false, &shared.limits);
+        found.map_or((Vec::new(), false), |found| found.state.since(wish.since))
     }
 
     /// Makes a subscriber's connection one of a member.
@@ -139,8 +139,8 @@ impl WorkerTopics {
         }
         let shared = self.shared();
         let mut directory = shared.directory();
-        let state = directory.state(name, false, &shared.limits);
-        if let Some(event) = state.and_then(|(state, ..)| state.join(&topic, &member)) {
+        let found = directory.state(name, false, &shared.limits);
+        if let Some(event) = found.and_then(|found| found.state.join(&topic, &member)) {
             self.append_event(&topic, event);
         }
         drop(directory);
@@ -157,8 +157,8 @@ impl WorkerTopics {
         };
         let shared = self.shared();
         let mut directory = shared.directory();
-        let state = directory.state(name, false, &shared.limits);
-        if let Some(event) = state.and_then(|(state, ..)| state.leave(&topic, &member)) {
+        let found = directory.state(name, false, &shared.limits);
+        if let Some(event) = found.and_then(|found| found.state.leave(&topic, &member)) {
             self.append_event(&topic, event);
         }
     }

@@ -1,6 +1,6 @@
 //! The topics of one worker: who subscribes, and what this turn has published.
 
-use super::directory::{Topic, prefix_of};
+use super::directory::{Found, Topic, prefix_of};
 use super::domain::Shared;
 use super::log::Log;
 use super::mailbox::{Mailbox, Post};
@@ -319,7 +319,7 @@ impl WorkerTopics {
         let mailboxes = shared.mailboxes(Some(&self.mailbox));
         mailboxes.reserve(&publication, &shared.limits)?;
         let (topic, gone) = match known {
-            Some((state, topic, gone)) => {
+            Some(Found { state, topic, gone }) => {
                 let oldest = state.record(&mut publication, &topic.options, &shared.limits);
                 (Arc::clone(&topic.name), (oldest, gone))
             }
