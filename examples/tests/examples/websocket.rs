@@ -1,6 +1,7 @@
 //! The examples that speak WebSocket, with tungstenite as the client.
 
 use crate::program::Server;
+use serde_json::{Value, json};
 use std::io::Write;
 use std::net::TcpStream;
 use tungstenite::Message;
@@ -20,6 +21,19 @@ impl Peer {
 
     fn hear(&mut self) -> Message {
         self.0.read().expect("a message")
+    }
+
+    /// The next message, as JSON.
+    fn hear_json(&mut self) -> Value {
+        serde_json::from_slice(&self.hear().into_data()).expect("JSON")
+    }
+
+    /// The code and reason of the close frame that comes next.
+    fn hear_close(&mut self) -> (u16, String) {
+        let Message::Close(Some(frame)) = self.hear() else { panic!("a close frame") };
+        // The answer to it leaves with the next use.
+        let _ = self.0.flush();
+        (frame.code.into(), frame.reason.as_str().to_owned())
     }
 }
 
@@ -84,4 +98,82 @@ fn binary_frame(len: usize) -> Vec<u8> {
     frame.extend_from_slice(&[0; 4]);
     frame.resize(frame.len() + len, 7);
     frame
+}
+
+/// A member of a chat, who has heard what the room kept; the rest of the beginning is left to be heard.
+fn chat_member(server: &Server, name: &str, kept: &[&str]) -> Peer {
+    let mut peer = Peer::open(server, &format!("/rooms/garden?name={name}"));
+    for text in kept {
+        assert_eq!(peer.hear_json()["text"], *text, "{name}");
+    }
+    peer
+}
+
+#[test]
+fn chat() {
+    let server = Server::start("chat");
+    let mut ada = chat_member(&server, "Ada", &[]);
+    let join =
+        |member, count| json!({ "event": "join", "topic": "room/garden", "member": member, "count": count });
+    assert_eq!(ada.hear_json(), join("Ada", 1));
+    assert_eq!(ada.hear_json(), json!({ "event": "here", "members": ["Ada"] }));
+
+    let mut bob = chat_member(&server, "Bob%20B.", &[]);
+    assert_eq!((bob.hear_json(), ada.hear_json()), (join("Bob B.", 2), join("Bob B.", 2)));
+    let mut members: Vec<String> = serde_json::from_value(bob.hear_json()["members"].take()).expect("names");
+    members.sort();
+    assert_eq!(members, ["Ada", "Bob B."]);
+
+    ada.send("  <b>hello</b>\u{1F44B}\n");
+    ada.send(" ");
+    ada.send("again");
+    let heard = [ada.hear_json(), ada.hear_json()];
+    assert_eq!([bob.hear_json(), bob.hear_json()], heard);
+    let [first, second] = &heard;
+    assert_eq!((&first["event"], &first["member"]), (&json!("said"), &json!("Ada")));
+    assert_eq!((&first["text"], &second["text"]), (&json!("<b>hello</b>\u{1F44B}"), &json!("again")));
+    assert!(first["stamp"].as_u64() < second["stamp"].as_u64(), "{heard:?}");
+
+    // Another window of Ada comes and goes, and nobody is told.
+    let mut second = chat_member(&server, "Ada", &["<b>hello</b>\u{1F44B}", "again"]);
+    assert_eq!(second.hear_json()["event"], "here");
+    drop(second);
+    drop(ada);
+    assert_eq!(
+        bob.hear_json(),
+        json!({ "event": "leave", "topic": "room/garden", "member": "Ada", "count": 1 })
+    );
+
+    // The room keeps fifty messages.
+    for number in 0..60 {
+        bob.send(number.to_string());
+        assert_eq!(bob.hear_json()["text"], number.to_string());
+    }
+    let kept: Vec<String> = (10..60).map(|number| number.to_string()).collect();
+    let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
+    let mut cy = chat_member(&server, "Cy", &kept);
+    assert_eq!(cy.hear_json(), join("Cy", 2));
+    drop((bob, cy));
+    server.stop();
+}
+
+#[test]
+fn chat_says_why_it_refuses() {
+    let server = Server::start("chat");
+    let long = format!("/rooms/garden?name={}", "x".repeat(25));
+    for target in ["/rooms/garden?name=", "/rooms/garden?name=%20A", "/rooms/%E2%80%AE1?name=A", &long] {
+        let mut peer = Peer::open(&server, target);
+        assert_eq!(peer.hear_close().0, 4000, "{target}");
+    }
+    let mut peer = chat_member(&server, "Ada", &[]);
+    assert_eq!(
+        (peer.hear_json()["event"].take(), peer.hear_json()["event"].take()),
+        (json!("join"), json!("here"))
+    );
+    peer.send("x".repeat(2049));
+    assert_eq!(peer.hear_close().0, 1009);
+    assert_eq!(server.get("/rooms/garden?name=Ada").status, 426);
+    let page = server.get("/");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    server.stop();
 }
