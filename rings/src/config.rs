@@ -33,7 +33,8 @@ impl Default for RingConfig {
 /// Sizes of a provided-buffer ring.
 #[derive(Clone, Debug)]
 pub struct BufferConfig {
-    /// Buffers handed to the kernel at the start.
+    /// Buffers handed to the kernel at the start; as many again whenever fewer than half of them are left. All of them are
+    /// touched in time, also while little comes.
     pub count: u16,
     /// The most buffers there may be, a power of two of at most 32,768: further ones are added while leases
     /// are held back.
@@ -46,7 +47,7 @@ pub struct BufferConfig {
 
 impl Default for BufferConfig {
     fn default() -> BufferConfig {
-        BufferConfig { count: 64, count_max: 1024, size: 32 * 1024, incremental: true }
+        BufferConfig { count: 16, count_max: 1024, size: 32 * 1024, incremental: true }
     }
 }
 
