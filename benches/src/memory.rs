@@ -39,10 +39,12 @@ pub struct MemoryReport {
     pub connections: usize,
     /// After the warm-up, none open.
     pub before: Reading,
-    /// All open and idle, each answered once.
+    /// All open and idle, each request or upgrade answered.
     pub idle: Reading,
-    /// After every third was answered once more.
-    pub third_active: Reading,
+    /// After what [`MemoryReport::activity`] says.
+    pub active: Reading,
+    /// What the connections did before the last reading.
+    pub activity: &'static str,
 }
 
 impl MemoryReport {
@@ -51,9 +53,9 @@ impl MemoryReport {
         per(self.connections, self.before.rss_bytes, self.idle.rss_bytes)
     }
 
-    /// The same after the second activity.
-    pub fn rss_bytes_per_connection_then(&self) -> f64 {
-        per(self.connections, self.before.rss_bytes, self.third_active.rss_bytes)
+    /// The same after [`MemoryReport::activity`].
+    pub fn rss_bytes_per_active_connection(&self) -> f64 {
+        per(self.connections, self.before.rss_bytes, self.active.rss_bytes)
     }
 
     /// Growth of the machine's slab bytes per idle connection, both ends together.
@@ -70,8 +72,7 @@ impl fmt::Display for MemoryReport {
             self.connections
         )?;
         writeln!(f, "|---|---|---|---|---|")?;
-        let rows =
-            [("none open", self.before), ("all idle", self.idle), ("a third made active", self.third_active)];
+        let rows = [("none open", self.before), ("all idle", self.idle), (self.activity, self.active)];
         for (name, now) in rows {
             let before = &self.before;
             writeln!(
@@ -103,27 +104,28 @@ pub fn measure(server: &Server, plan: &Plan) -> Result<MemoryReport, AskError> {
     let held = IdleSet::open(server.addr(), &plan.path, plan.connections)?;
     let idle = settled(server)?;
     held.ask_again(3)?;
-    let third_active = settled(server)?;
-    Ok(MemoryReport { connections: held.len(), before, idle, third_active })
+    let active = settled(server)?;
+    Ok(MemoryReport { connections: held.len(), before, idle, active, activity: "a third made active" })
 }
 
-/// The same with WebSockets. At `/room` they are its members; what is echoed elsewhere is published there once.
+/// The same with WebSockets. At `/room` they are its members, to whom one message is published; elsewhere each has one
+/// echoed.
 pub fn measure_websockets(server: &Server, plan: &Plan) -> Result<MemoryReport, WsError> {
     assert!(plan.connections > 0, "there is something to measure");
     let is_room = plan.path == "/room";
-    let message = |set: &WsIdleSet, step| if is_room { set.publish() } else { set.echo(step) };
+    let message = |set: &WsIdleSet| if is_room { set.publish() } else { set.echo(1) };
     let warmup = WsIdleSet::open(server.addr(), &plan.path, plan.warmup_connections)?;
     for _ in 0..WARMUP_REQUESTS {
-        message(&warmup, 1)?;
+        message(&warmup)?;
     }
     drop(warmup);
     let before = settled(server)?;
     let held = WsIdleSet::open(server.addr(), &plan.path, plan.connections)?;
-    message(&held, 1)?;
     let idle = settled(server)?;
-    message(&held, 3)?;
-    let third_active = settled(server)?;
-    Ok(MemoryReport { connections: held.len(), before, idle, third_active })
+    message(&held)?;
+    let active = settled(server)?;
+    let activity = "after a message to each";
+    Ok(MemoryReport { connections: held.len(), before, idle, active, activity })
 }
 
 /// Further requests on each connection of the warm-up.

@@ -160,7 +160,7 @@ fn idle(server: &Server, path: &str, connections: usize) -> io::Result<Vec<Figur
     let mib = |reading: &memory::Reading| reading.rss_bytes as f64 / f64::from(1 << 20);
     Ok(vec![
         Figure::new("RSS bytes each", report.rss_bytes_per_connection(), 0),
-        Figure::new("after a message more", report.rss_bytes_per_connection_then(), 0),
+        Figure::new("after a message to each", report.rss_bytes_per_active_connection(), 0),
         Figure::new("slab bytes each", report.slab_bytes_per_connection(), 0),
         Figure::new("RSS MiB, none open", mib(&report.before), 1),
         Figure::new("all idle", mib(&report.idle), 1),
