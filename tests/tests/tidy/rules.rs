@@ -28,6 +28,7 @@ const PURE: &[&str] = &[
     "stackpool/src/wheel",
     "stackpool/src/pool",
     "server/src/http1",
+    "server/src/websocket/codec",
     "server/src/static_files/path",
     "server/src/static_files/range",
     "server/src/static_files/conditional",
