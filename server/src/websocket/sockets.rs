@@ -8,6 +8,7 @@ use super::route::{Kind, Route};
 use super::sender::Gate;
 use super::service::SocketService;
 use super::state::{Flags, NONE, SocketConn};
+use super::stats::SocketStats;
 use super::topic::{Encodings, encode_plain};
 use super::{Close, Socket, SocketOptions};
 use std::any::{Any, TypeId};
@@ -81,6 +82,20 @@ impl Sockets {
         }
     }
 
+    pub(super) fn stats(&self) -> SocketStats {
+        let partials = self.partials.borrow();
+        let (contexts, context_bytes) = self.compression.contexts();
+        SocketStats {
+            sockets: self.routes.borrow().iter().map(|entry| entry.route.len()).sum(),
+            partial_messages: partials.messages.len() - partials.free.len(),
+            partial_bytes: partials.bytes,
+            contexts,
+            context_bytes,
+            senders: self.gates.borrow().len(),
+            panics: self.panics.get(),
+        }
+    }
+
     /// What makes a connection a socket.
     pub(super) fn handler(&self) -> Option<HandlerId<SocketConn>> {
         self.handler.get().copied()
@@ -103,7 +118,7 @@ impl Sockets {
         let number = match routes.iter().position(same) {
             Some(number) => number,
             // One that nobody uses any more makes room.
-            None => match routes.iter().position(|entry| entry.route.len() == 0) {
+            None => match routes.iter().position(RouteEntry::is_unused) {
                 _ if routes.len() < ROUTES_MAX => {
                     routes.push(RouteEntry::new::<H>(options.clone()));
                     routes.len() - 1
@@ -258,6 +273,11 @@ impl RouteEntry {
     fn new<H: SocketHandler>(options: SocketOptions) -> RouteEntry {
         let kind = Rc::new(Kind::<H>::new(options));
         RouteEntry { route: kind.clone(), kind }
+    }
+
+    /// Whether no socket is of this kind, nor about to be: the entry has the only two references.
+    fn is_unused(&self) -> bool {
+        self.route.len() == 0 && Rc::strong_count(&self.kind) == 2
     }
 }
 
