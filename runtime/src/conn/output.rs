@@ -76,6 +76,23 @@ impl Piece {
     }
 }
 
+/// Shared pieces that are done with. They may have destructors of the user's, so they are dropped when nothing is borrowed; the
+/// first costs no heap block.
+#[derive(Default)]
+struct Done {
+    first: Option<Bytes>,
+    more: Vec<Bytes>,
+}
+
+impl Done {
+    fn push(&mut self, bytes: Bytes) {
+        match self.first {
+            None => self.first = Some(bytes),
+            Some(_) => self.more.push(bytes),
+        }
+    }
+}
+
 /// What one connection has to send.
 #[derive(Default)]
 pub(super) struct Output {
@@ -341,8 +358,7 @@ impl Conns {
         }) else {
             return;
         };
-        // Shared pieces may have destructors of the user's, so they are dropped when nothing is borrowed.
-        let mut done = Vec::new();
+        let mut done = Done::default();
         if handle != NONE {
             let mut outputs = self.outputs.borrow_mut();
             let mut buffers = self.buffers.borrow_mut();
@@ -379,7 +395,7 @@ impl Conns {
             _ => NONE,
         });
         if let Some(handle) = handle.filter(|&handle| handle != NONE) {
-            let mut done = Vec::new();
+            let mut done = Done::default();
             let mut outputs = self.outputs.borrow_mut();
             let output = &mut outputs.values[handle as usize];
             let mut buffers = self.buffers.borrow_mut();

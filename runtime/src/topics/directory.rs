@@ -268,3 +268,70 @@ impl State {
         topic.options.presence.map(|message| message(&event))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_options_count() {
+        let mut directory = Directory::default();
+        for (pattern, history) in [("*", 1), ("a/*", 2), ("a/b/*", 3), ("a/b", 4), ("a/*", 5)] {
+            directory.configure(pattern, TopicOptions::default().history(history));
+        }
+        for (name, history) in
+            [("x", 1), ("a", 1), ("a/", 5), ("a/x", 5), ("a/b", 4), ("a/b/", 3), ("a/b/c", 3)]
+        {
+            assert_eq!(directory.options_of(name).history, history, "{name}");
+        }
+    }
+
+    #[test]
+    fn history_is_bounded_in_messages_and_bytes() {
+        let limits = TopicLimits { history_bytes_max: 10, ..TopicLimits::default() };
+        let options = TopicOptions::default().history(3);
+        let mut state = State::default();
+        let kept = |state: &mut State, len: usize| {
+            let gone = state.record(&mut Publication::from(vec![0; len]), &options, &limits).len();
+            (gone, state.history.len(), state.history_bytes)
+        };
+        assert_eq!(kept(&mut state, 1), (0, 1, 1));
+        assert_eq!(kept(&mut state, 2), (0, 2, 3));
+        assert_eq!(kept(&mut state, 3), (0, 3, 6));
+        assert_eq!(kept(&mut state, 4), (1, 3, 9), "three messages");
+        assert_eq!(kept(&mut state, 5), (2, 2, 9), "ten bytes");
+        assert_eq!(kept(&mut state, 50), (2, 1, 50), "the last is kept whatever its size");
+        assert_eq!(state.since(Since::After(5)).0[0].sequence, 6);
+        assert!(state.since(Since::After(4)).1 && !state.since(Since::After(5)).1);
+    }
+
+    #[test]
+    fn a_topic_without_history_is_forgotten_with_its_last_worker() {
+        let limits = TopicLimits::default();
+        let mut directory = Directory::default();
+        for _ in 0..2 {
+            assert!(directory.acquire("t", &limits).is_ok());
+        }
+        assert!(directory.release("t", &limits).is_none());
+        assert_eq!((directory.entries.len(), directory.in_use), (1, 1));
+        assert!(directory.release("t", &limits).is_none());
+        assert_eq!((directory.entries.len(), directory.in_use), (0, 0));
+    }
+
+    #[test]
+    fn the_list_of_kept_topics_stays_short() {
+        let limits = TopicLimits { retained_topics_max: 4, ..TopicLimits::default() };
+        let mut directory = Directory::default();
+        directory.configure("*", TopicOptions::default().history(1));
+        for n in 0..1000 {
+            let name = format!("t{}", n % 6);
+            assert!(directory.acquire(&name, &limits).is_ok());
+            let found = directory.state(&name, true, &limits).expect("it has history");
+            let options = Arc::clone(&found.topic.options);
+            let _ = found.state.record(&mut Publication::from("x"), &options, &limits);
+            let _ = directory.release(&name, &limits);
+            assert!(directory.entries.len() <= 4 && directory.retained.len() <= 2 * 4 + 17);
+            assert_eq!(directory.retained_len, directory.entries.len());
+        }
+    }
+}
