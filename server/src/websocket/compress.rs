@@ -35,6 +35,14 @@ struct Contexts {
     bytes: usize,
 }
 
+impl Compression {
+    /// How many sockets have contexts, and their bytes.
+    pub(super) fn contexts(&self) -> (usize, usize) {
+        let inner = self.0.borrow();
+        (inner.contexts.len() - inner.free.len(), inner.context_bytes)
+    }
+}
+
 impl Contexts {
     fn new(level: u8, agreed: &Negotiated) -> Contexts {
         let mut contexts = Contexts::default();

@@ -37,6 +37,7 @@ mod service;
 mod socket;
 mod sockets;
 mod state;
+mod stats;
 mod topic;
 mod upgrade;
 
@@ -48,4 +49,5 @@ pub use options::SocketOptions;
 pub use sender::Sender;
 pub use socket::Socket;
 pub(crate) use sockets::Sockets;
+pub use stats::{SocketStats, stats};
 pub use upgrade::WebSocketUpgrade;
