@@ -13,7 +13,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
-use sws::runtime::{Config, Overflow, Runtime, SendError, sleep};
+use sws::runtime::{Config, Limits, Overflow, Runtime, SendError, sleep};
 use sws::sse::{Event, EventSender, EventStream, Sse, SseOptions};
 use sws::{Bytes, HttpLimits, Response, Router, Running, Server};
 
@@ -225,14 +225,16 @@ fn a_slow_client_is_bounded_and_closed() {
     let to_stream = sender(&senders);
     let text = "x".repeat(4096);
     let mut taken = 0;
+    let began = Instant::now();
     loop {
+        assert!(began.elapsed() < PATIENCE, "nobody reads, and it goes on");
         match to_stream.send(text.as_str()) {
             Ok(()) => taken += 1,
             // On its way there.
             Err(SendError::Full) => std::thread::yield_now(),
             Err(error) => break assert_eq!(error, SendError::Closed),
         }
-        assert!(taken < 20_000, "nobody reads, and it goes on");
+        assert!(taken < 20_000, "nobody reads, and all is taken");
     }
     wait_until(&server, "the stream closes", |stats| stats.connections == 0);
     assert_eq!(stats(&server).closed_slow, 1);
@@ -289,13 +291,18 @@ fn a_thousand_idle_streams_have_no_fibers() {
 fn a_drain_lets_out_what_is_queued() {
     let text = "x".repeat(600_000);
     let events = text.clone();
-    let server = start(move || {
-        let events = events.clone();
-        Router::new().get("/", move |sse: Sse| {
+    // Streams that did not close would stay for longer than the test.
+    let limits = Limits { drain_timeout: Duration::from_secs(3600), ..Limits::default() };
+    let server = Server::bind("127.0.0.1:0").unwrap().config(Config { limits, ..Config::default() });
+    let server = server
+        .spawn(move || {
             let events = events.clone();
-            sse.open(move |stream| stream.send(events).unwrap())
+            Router::new().get("/", move |sse: Sse| {
+                let events = events.clone();
+                sse.open(move |stream| stream.send(events).unwrap())
+            })
         })
-    });
+        .unwrap();
     let mut sources: Vec<_> = (0..3).map(|_| Source::open(server.addr(), &get("/"))).collect();
     let mut idle = Source::open(server.addr(), &get("/"));
     assert_eq!(idle.event().data, text);
@@ -315,7 +322,8 @@ fn what_the_client_says_is_dropped() {
     let (server, senders) = handing_out(SseOptions::default());
     let mut source = Source::open(server.addr(), &(get("/events") + &get("/")));
     let to_stream = sender(&senders);
-    for _ in 0..64 {
+    // More than the kernel holds back, so that it must be read.
+    for _ in 0..1024 {
         source.stream.write_all(&[b'x'; 16 * 1024]).unwrap();
         source.stream.write_all(get("/").as_bytes()).unwrap();
     }
