@@ -19,8 +19,16 @@ run *ARGS:
 test *ARGS:
     cargo test --workspace --locked {{ ARGS }}
 
-# The tests, and those that need a build of their own.
-test-all: test loom sim
+# The tests, and those that need a build or a browser of their own.
+test-all: test loom sim test-browser
+
+# Installs Chromium and its driver, where they are absent.
+browser:
+    .ci/browser
+
+# The pages of the examples in Chromium; pictures of them are left in target/tmp.
+test-browser: browser
+    cargo test --locked -p examples -- --ignored browser::
 
 # Measures sws beside its contestants; see BENCHMARKING.md.
 bench *ARGS:

@@ -4,6 +4,8 @@
 
 #[path = "examples/bench_server.rs"]
 mod bench_server;
+#[path = "examples/browser.rs"]
+mod browser;
 #[path = "examples/http.rs"]
 mod http;
 #[path = "examples/program.rs"]
@@ -12,5 +14,7 @@ mod program;
 mod sse;
 #[path = "examples/tcp.rs"]
 mod tcp;
+#[path = "examples/webdriver.rs"]
+mod webdriver;
 #[path = "examples/websocket.rs"]
 mod websocket;

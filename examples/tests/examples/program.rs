@@ -82,7 +82,17 @@ pub struct Server {
 impl Server {
     /// Starts an example on a free port.
     pub fn start(name: &str) -> Server {
-        let mut program = Program::start(name, &["--listen", "127.0.0.1:0"]);
+        Server::start_with(name, &["--listen", "127.0.0.1:0"])
+    }
+
+    /// Starts an example where another has listened.
+    pub fn start_on(name: &str, addr: SocketAddr) -> Server {
+        Server::start_with(name, &["--listen", &addr.to_string()])
+    }
+
+    /// Starts an example with a command line of its own.
+    pub fn start_with(name: &str, args: &[&str]) -> Server {
+        let mut program = Program::start(name, args);
         let line = program.line();
         let addr = line.trim_end().strip_prefix("listening on ").expect("it says where it listens");
         Server { addr: addr.trim_start_matches("http://").parse().expect("an address"), program }
