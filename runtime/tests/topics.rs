@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{JoinHandle, yield_now};
 use std::time::Duration;
 use sws_runtime::*;
@@ -90,19 +92,24 @@ impl EventHandler for Hub {
 
 struct Server {
     topics: Topics,
+    /// How often a publication was encoded.
+    encoded: Arc<AtomicUsize>,
     workers: Vec<(SocketAddr, Handle, JoinHandle<Stats>)>,
 }
 
 impl Server {
     fn start(topics: Topics, workers: usize) -> Server {
+        let encoded = Arc::new(AtomicUsize::new(0));
         let workers = (0..workers).map(|_| {
+            let encoded = Arc::clone(&encoded);
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
             let addr = listener.local_addr().expect("bound");
             let config = Config { topics: topics.clone(), ..Config::default() };
             let (sender, receiver) = std::sync::mpsc::channel();
             let thread = std::thread::spawn(move || {
                 let runtime = Runtime::new(config).expect("a runtime");
-                let lines = runtime.add_encoding(|publication, out| {
+                let lines = runtime.add_encoding(move |publication, out| {
+                    encoded.fetch_add(1, Ordering::Relaxed);
                     write!(out, "{}:", publication.sequence).expect("a vector takes all");
                     out.extend_from_slice(&publication.payload);
                     out.push(b'\n');
@@ -115,7 +122,7 @@ impl Server {
             (addr, receiver.recv().expect("the worker runs"), thread)
         });
         let workers = workers.collect();
-        Server { topics, workers }
+        Server { topics, encoded, workers }
     }
 
     fn client(&self, worker: usize) -> Client {
@@ -194,8 +201,40 @@ fn all_subscribers_get_what_is_published_in_its_order() {
     mixed.for_each(|(at, line)| expected.insert(at, line));
     expected.push("ok ".into());
     assert_eq!(ada.messages(110), expected);
+    let encoded = Arc::clone(&server.encoded);
     let stats = server.stop().remove(0);
     assert_eq!((stats.published, stats.delivered), (104, 208));
+    assert_eq!(encoded.load(Ordering::Relaxed), 104, "once for all subscribers");
+}
+
+#[test]
+fn a_subscription_begins_and_ends_between_messages() {
+    let server = Server::start(Topics::default(), 1);
+    let mut client = server.client(0);
+    // In one turn, where messages wait for its end.
+    client.write("pub t a\nsub t\npub t b\nunsub t\npub t c\nsub t\npub t d\n");
+    let taken: Vec<_> = client.messages(9).into_iter().filter(|line| !line.starts_with("ok")).collect();
+    assert_eq!(taken, ["0:b", "0:d"]);
+    server.stop();
+}
+
+#[test]
+fn an_application_words_its_presence_events() {
+    let topics = Topics::default();
+    let options = TopicOptions::default().presence_with(|event| {
+        let sign = if event.joined { '+' } else { '-' };
+        Publication::from(format!("{}{sign}{}={}", event.topic, event.member, event.count))
+    });
+    topics.configure("r", options);
+    let server = Server::start(topics, 2);
+    let [mut ada, mut bob] = [server.client(0), server.client(1)];
+    ada.ask("join r Ada");
+    bob.ask("join r Bob");
+    assert_eq!(ada.messages(2), ["0:r+Ada=1", "0:r+Bob=2"]);
+    assert_eq!(bob.message(), "0:r+Bob=2");
+    drop(ada);
+    assert_eq!(bob.message(), "0:r-Ada=1");
+    server.stop();
 }
 
 #[test]

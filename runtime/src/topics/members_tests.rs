@@ -1,3 +1,5 @@
+//! The table of memberships against sets, and what it takes.
+
 use super::*;
 use std::collections::BTreeSet;
 
