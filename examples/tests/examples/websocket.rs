@@ -177,3 +177,59 @@ fn chat_says_why_it_refuses() {
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     server.stop();
 }
+
+#[test]
+fn ticker() {
+    let server = Server::start("ticker");
+    let mut all = Peer::open(&server, "/prices");
+    let mut ring = Peer::open(&server, "/prices/RING");
+    let mut symbols: Vec<Value> = (0..8).map(|_| all.hear_json()["symbol"].take()).collect();
+    symbols.sort_by_key(Value::to_string);
+    assert_eq!(symbols, ["ACME", "BOLT", "CORK", "DUNE", "ECHO", "FERN", "RING", "SLOT"]);
+    let mut before = 0;
+    for _ in 0..20 {
+        let price = ring.hear_json();
+        assert_eq!(price["symbol"], "RING");
+        assert!(price["cents"].as_i64() > Some(0), "{price}");
+        assert!(
+            before == 0 || price["number"] == before + 8,
+            "one that reads misses none: {price} after {before}"
+        );
+        before = price["number"].as_u64().expect("a number");
+    }
+    let unknown = tungstenite::client(format!("ws://{}/prices/NONE", server.addr), server.connect());
+    assert!(unknown.is_err_and(|error| error.to_string().contains("404")));
+    drop((all, ring));
+    server.stop();
+}
+
+/// One that does not read for a while gets some prices of that time, then the latest of each symbol: what is between is gone, and
+/// the server has kept nothing of it.
+#[test]
+fn ticker_spares_a_slow_reader_what_is_old() {
+    let server = Server::start_with("ticker", &["--listen", "127.0.0.1:0", "--interval-us", "20"]);
+    let mut slow = Peer::open(&server, "/prices");
+    let mut fast = Peer::open(&server, "/prices");
+    let number = |price: Value| price["number"].as_u64().expect("a number");
+    // More than the buffers between the two ends hold.
+    let (began, mut now) = (number(fast.hear_json()), 0);
+    while now < began + 150_000 {
+        now = number(fast.hear_json());
+    }
+    let (mut heard, mut gap, mut last) = (0u64, 0, [0; 8]);
+    while last.iter().any(|&last| last < now) {
+        let price = slow.hear_json();
+        let symbol = price["symbol"].as_str().expect("a symbol").as_bytes()[0];
+        let place = b"ABCDEFRS".iter().position(|&first| first == symbol).expect("a known one");
+        let number = number(price);
+        assert!(number > last[place], "no price is older than the one before it");
+        if last[place] > 0 {
+            gap = gap.max(number - last[place]);
+        }
+        (last[place], heard) = (number, heard + 1);
+    }
+    assert!(gap > 8, "none was left out of {heard}");
+    assert!(heard < 150_000, "{heard} prices were kept");
+    drop((slow, fast));
+    server.stop();
+}

@@ -1,0 +1,109 @@
+//! Prices, many times a second. Who reads them slowly gets fewer, and each the latest there is: what waits for a socket is one price
+//! for each symbol, however far behind it is.
+//!
+//! `cargo run --release -p examples --example ticker -- --listen 127.0.0.1:8080`, then a WebSocket at
+//! `ws://127.0.0.1:8080/prices` for all symbols or `ws://127.0.0.1:8080/prices/RING` for one. `--interval-us 1000` sets the pace.
+
+#![forbid(unsafe_code)]
+
+use serde_json::json;
+use std::time::Duration;
+use sws::http::StatusCode;
+use sws::runtime::{go, sleep};
+use sws::websocket::{Message, Socket, SocketHandler, SocketOptions, WebSocketUpgrade};
+use sws::{
+    IntoResponse, Overflow, Path, Publication, Response, Router, ServeError, Server, TopicOptions, topics,
+};
+
+const SYMBOLS: [&str; 8] = ["ACME", "BOLT", "CORK", "DUNE", "ECHO", "FERN", "RING", "SLOT"];
+const INTERVAL: Duration = Duration::from_millis(10);
+/// Bytes that may wait for a socket; a price over that takes the place of the one before it.
+const OUTPUT_BYTES_MAX: usize = 16 * 1024;
+
+/// A socket that listens to one symbol, or by `*` to all.
+struct Listener {
+    topic: String,
+}
+
+impl SocketHandler for Listener {
+    fn on_open(&mut self, socket: &mut Socket<'_>) {
+        if socket.subscribe(&self.topic).is_err() {
+            socket.close(1013, "too many listeners");
+        }
+    }
+
+    fn on_message(&mut self, _socket: &mut Socket<'_>, _message: Message<'_>) {}
+}
+
+fn listen(symbol: &str, upgrade: WebSocketUpgrade) -> Response {
+    let options = SocketOptions {
+        message_bytes_max: 1024,
+        output_bytes_max: OUTPUT_BYTES_MAX,
+        ..SocketOptions::default()
+    };
+    upgrade.options(options).accept(Listener { topic: format!("prices/{symbol}") })
+}
+
+fn all(upgrade: WebSocketUpgrade) -> Response {
+    listen("*", upgrade)
+}
+
+fn one(Path(symbol): Path<String>, upgrade: WebSocketUpgrade) -> Response {
+    if SYMBOLS.contains(&symbol.as_str()) {
+        listen(&symbol, upgrade)
+    } else {
+        StatusCode::NOT_FOUND.into_response()
+    }
+}
+
+/// A random walk, and not a random one: xorshift64.
+struct Market {
+    random: u64,
+    cents: [i64; SYMBOLS.len()],
+    /// Prices so far.
+    number: u64,
+}
+
+impl Market {
+    fn step(&mut self, symbol: usize) -> i64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let change = (self.random % 21) as i64 - 10;
+        self.cents[symbol] = (self.cents[symbol] + change).max(1);
+        self.number += 1;
+        self.cents[symbol]
+    }
+}
+
+/// Runs on a fiber for as long as the server runs.
+fn run_market(interval: Duration) {
+    let mut market = Market { random: 0x9e37_79b9_7f4a_7c15, cents: [10_000; SYMBOLS.len()], number: 0 };
+    while sleep(interval).is_ok() {
+        for (place, symbol) in SYMBOLS.iter().enumerate() {
+            let cents = market.step(place);
+            let price = json!({ "symbol": symbol, "cents": cents, "number": market.number }).to_string();
+            // The key says what a price is the latest of. A worker that has too much to do misses it: the next one comes soon.
+            let price = Publication::from(price).key(place as u64 + 1);
+            let _ = topics().publish(&format!("prices/{symbol}"), price);
+        }
+    }
+}
+
+fn interval() -> Duration {
+    let micros = examples::argument("--interval-us").and_then(|text| text.parse().ok());
+    micros.map_or(INTERVAL, Duration::from_micros)
+}
+
+/// Called on the worker's thread, where fibers can be started.
+fn router() -> Router {
+    go("market", || run_market(interval()));
+    Router::new().get("/prices", all).get("/prices/{symbol}", one)
+}
+
+fn main() -> Result<(), ServeError> {
+    let server = Server::bind(examples::listen_addr())?;
+    server.topics().configure("prices/*", TopicOptions::default().overflow(Overflow::KeepLatest));
+    println!("listening on {}", server.addr());
+    server.serve(router)
+}
