@@ -63,6 +63,7 @@ pub(crate) struct Core {
     pub(crate) hooks: Hooks,
     pub(crate) deferred_hooks: Hooks,
     pub(crate) locals: crate::local::Locals,
+    pub(crate) spares: crate::spare::Spares,
     pub(crate) workers: WorkerPool,
     pub(crate) limits: Limits,
     pub(crate) phase: Cell<Phase>,

@@ -25,6 +25,7 @@ mod outbound_op;
 mod runtime;
 pub mod signal;
 mod slab;
+mod spare;
 mod spawn;
 mod stats;
 pub mod sync;
@@ -53,6 +54,7 @@ pub use spawn::{
     remove_tick_hook, run_deferred_hooks, run_inline, set_fiber_name, submit, try_go, try_submit,
     turn_elapsed, turn_time, without_waits,
 };
+pub use spare::{acquire_spare, release_spare};
 pub use stats::Stats;
 pub use sws_rings::{BufferConfig, BufferStats, Features, RingConfig, RingStats, SetupError, probe};
 pub use sws_stackpool::LargeBlock;

@@ -21,6 +21,8 @@ pub struct Limits {
     pub buffer_bytes_max: usize,
     /// Bytes of pooled buffers that are kept when nobody uses them.
     pub buffer_bytes_cached_max: usize,
+    /// Bytes of memory for single large messages that are kept when no message needs them.
+    pub spare_bytes_max: usize,
     /// Blocks of 1 MB for large bodies.
     pub large_blocks_max: usize,
     /// Closures that other threads have handed over and that have not run.
@@ -51,6 +53,7 @@ impl Default for Limits {
             output_overflow: Overflow::Refuse,
             buffer_bytes_max: 256 * 1024 * 1024,
             buffer_bytes_cached_max: 16 * 1024 * 1024,
+            spare_bytes_max: 16 * 1024 * 1024,
             large_blocks_max: 256,
             invoke_max: 65_536,
             submit_max: 4096,

@@ -192,6 +192,7 @@ impl Runtime {
             hooks: Hooks::new(),
             deferred_hooks: Hooks::new(),
             locals: crate::local::Locals::default(),
+            spares: crate::spare::Spares::default(),
             workers: WorkerPool::new(workers),
             limits,
             phase: Cell::new(Phase::Running),

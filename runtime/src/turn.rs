@@ -255,6 +255,7 @@ fn expire(core: &Core) {
         core.fibers.trim();
         core.conns.buffers.borrow_mut().trim();
         core.large.borrow_mut().trim();
+        core.spares.trim();
     }
 }
 

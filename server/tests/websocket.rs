@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Client, PATIENCE, settle, start, wait_until};
+use common::{Client, PATIENCE, settle, start};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
@@ -255,11 +255,18 @@ fn fragments_with_pings_between_them_become_one_message() {
 
 #[test]
 fn a_drain_closes_with_1001_behind_what_is_queued() {
-    let server = echoes();
+    let server = start(|| {
+        Router::new().get("/ws", |upgrade: WebSocketUpgrade| {
+            upgrade.on_message(|socket: &mut Socket<'_>, _: Message<'_>| {
+                socket.send("first").expect("there is room");
+                socket.send(&"x".repeat(900_000)).expect("there is room");
+            })
+        })
+    });
     let mut peer = open(server.addr(), "/ws");
-    let big = "x".repeat(700_000);
-    peer.send(Msg::text(big.clone())).expect("sends");
-    wait_until(&server, "the message is on its way back", |stats| stats.connections == 1);
+    let big = "x".repeat(900_000);
+    peer.send(Msg::text("go")).expect("sends");
+    assert_eq!(text(&mut peer), "first", "what stands behind it is queued then");
     for handle in server.handles() {
         handle.shutdown();
     }

@@ -9,6 +9,7 @@
 use super::{ConnId, HandlerId, SendError, flag, is_open};
 use crate::core::Core;
 use crate::limits::Overflow;
+use crate::spare::Shared;
 use std::any::TypeId;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -311,9 +312,9 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
         if self.core.conns.has_window(self.core, self.id, len)? && len <= BUFFER_BYTES_MAX {
             return self.write_with(len, f);
         }
-        let mut message = Vec::with_capacity(len);
+        let mut message = self.core.spares.acquire(len);
         let written = self.core.fibers.without_waits(|| f(&mut message));
-        self.push_message(&message.into(), 0)?;
+        self.push_message(&bytes::Bytes::from_owner(Shared::new(message)), 0)?;
         Ok(written)
     }
 

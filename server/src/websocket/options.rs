@@ -59,7 +59,7 @@ impl Default for SocketOptions {
 pub(super) const PARTIAL_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Different kinds of sockets (handler type and options) of one worker.
 pub(super) const ROUTES_MAX: usize = 1024;
-/// Bytes of memory for messages that is kept when no message needs it.
+/// Bytes of the memory that all messages of usual size share; what is larger goes to the worker's spares.
 pub(super) const SCRATCH_BYTES_KEPT: usize = 256 * 1024;
 /// Bytes of received messages that wait for a straight-line handler; over that its socket's input pauses.
 pub(super) const INBOX_BYTES_MAX: usize = 64 * 1024;

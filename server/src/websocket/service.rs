@@ -8,14 +8,14 @@ use super::state::{Flags, NONE, SocketConn};
 use super::{Close, Message};
 use std::rc::Rc;
 use std::time::Duration;
-use sws_runtime::{Conn, ConnId, Data, EventHandler, without_waits};
+use sws_runtime::{Conn, ConnId, Data, EventHandler, acquire_spare, without_waits};
 
 /// Messages of one socket in one call: what came beyond is the next turn's.
 const MESSAGES_PER_TURN: u32 = 256;
 /// How often a socket without pings is looked at, for output that nobody takes.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 /// A message that came in part and is shorter than this is copied, so that the memory for messages stays.
-const PARTIAL_COPY_MAX: usize = 4 * 1024;
+const PARTIAL_COPY_MAX: usize = 8 * 1024;
 
 /// WebSocket as a protocol over connections.
 pub(super) struct SocketService {
@@ -81,10 +81,17 @@ impl SocketService {
             conn.update(|state| state.decoder = decoder);
             return;
         }
+        let rest = usize::try_from(decoder.frame_remaining()).unwrap_or(usize::MAX);
         let message = if message.len() < PARTIAL_COPY_MAX && message.capacity() > 2 * message.len() {
             let part = message.clone();
             keep_scratch(&mut self.scratch, message);
             part
+        } else if message.len() >= PARTIAL_COPY_MAX && message.capacity() - message.len() < rest {
+            // A good part of the frame is here: room for all of it at once, so that it is not moved again and again.
+            let mut whole = acquire_spare(message.len() + rest);
+            whole.extend_from_slice(&message);
+            keep_scratch(&mut self.scratch, message);
+            whole
         } else {
             message
         };

@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use sws_runtime::{Conn, ConnId, HandlerId, Runtime, with_conn, without_waits, worker_local};
+use sws_runtime::{Conn, ConnId, HandlerId, Runtime, release_spare, with_conn, without_waits, worker_local};
 
 /// A kind of sockets, with and without its handler's type.
 struct RouteEntry {
@@ -236,7 +236,7 @@ impl Sockets {
         }
         let mut partials = self.partials.borrow_mut();
         let message = std::mem::take(&mut partials.messages[partial as usize]);
-        partials.bytes -= message.capacity();
+        partials.bytes -= message.len();
         partials.free.push(partial);
         message
     }
@@ -244,10 +244,10 @@ impl Sockets {
     /// Keeps the part of a message that has come. `None` when all sockets together keep too much.
     pub(super) fn keep_partial(&self, message: Vec<u8>) -> Option<u32> {
         let mut partials = self.partials.borrow_mut();
-        if partials.bytes + message.capacity() > PARTIAL_BYTES_MAX {
+        if partials.bytes + message.len() > PARTIAL_BYTES_MAX {
             return None;
         }
-        partials.bytes += message.capacity();
+        partials.bytes += message.len();
         match partials.free.pop() {
             Some(partial) => {
                 partials.messages[partial as usize] = message;
@@ -264,7 +264,7 @@ impl Sockets {
     pub(super) fn drop_partial(&self, conn: &mut Conn<'_, SocketConn>) {
         let partial = conn.update(|state| std::mem::replace(&mut state.partial, NONE));
         if partial != NONE {
-            drop(self.take_partial(partial, &mut Vec::new()));
+            release_spare(self.take_partial(partial, &mut Vec::new()));
         }
     }
 }
@@ -281,9 +281,11 @@ impl RouteEntry {
     }
 }
 
-/// Keeps memory for the next message, if it is not too much.
+/// Keeps memory for the next message: of usual size here, of a large one among the worker's spares.
 pub(super) fn keep_scratch(scratch: &mut Vec<u8>, mut message: Vec<u8>) {
-    if message.capacity() > scratch.capacity() && message.capacity() <= SCRATCH_BYTES_KEPT {
+    if message.capacity() > SCRATCH_BYTES_KEPT {
+        release_spare(message);
+    } else if message.capacity() > scratch.capacity() {
         message.clear();
         *scratch = message;
     }

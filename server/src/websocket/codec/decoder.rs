@@ -166,6 +166,12 @@ impl Decoder {
         self.flags & MID_MESSAGE != 0
     }
 
+    /// Bytes of the current data frame's payload that are still to come; its length was found to be within the limits.
+    #[inline]
+    pub fn frame_remaining(&self) -> u64 {
+        self.remaining
+    }
+
     /// Whether a close frame came: no further event follows.
     #[inline]
     pub fn is_closed(&self) -> bool {
