@@ -7,12 +7,13 @@
 #![forbid(unsafe_code)]
 
 use serde_json::json;
+use std::thread;
 use std::time::Duration;
 use sws::http::StatusCode;
-use sws::runtime::{go, sleep};
 use sws::websocket::{Message, Socket, SocketHandler, SocketOptions, WebSocketUpgrade};
 use sws::{
-    IntoResponse, Overflow, Path, Publication, Response, Router, ServeError, Server, TopicOptions, topics,
+    IntoResponse, Overflow, Path, Publication, PublishError, Response, Router, ServeError, Server,
+    TopicOptions, Topics, topics,
 };
 
 const SYMBOLS: [&str; 8] = ["ACME", "BOLT", "CORK", "DUNE", "ECHO", "FERN", "RING", "SLOT"];
@@ -76,16 +77,20 @@ impl Market {
     }
 }
 
-/// Runs on a fiber for as long as the server runs.
-fn run_market(interval: Duration) {
+/// The market stands for a feed from elsewhere: it has a thread of its own, and publishes from there until no worker is left.
+fn run_market(topics: &Topics, interval: Duration) {
     let mut market = Market { random: 0x9e37_79b9_7f4a_7c15, cents: [10_000; SYMBOLS.len()], number: 0 };
-    while sleep(interval).is_ok() {
+    loop {
+        thread::sleep(interval);
         for (place, symbol) in SYMBOLS.iter().enumerate() {
             let cents = market.step(place);
             let price = json!({ "symbol": symbol, "cents": cents, "number": market.number }).to_string();
-            // The key says what a price is the latest of. A worker that has too much to do misses it: the next one comes soon.
+            // The key says what a price is the latest of.
             let price = Publication::from(price).key(place as u64 + 1);
-            let _ = topics().publish(&format!("prices/{symbol}"), price);
+            // One that finds the worker too busy is lost: the next comes soon.
+            if topics.publish(&format!("prices/{symbol}"), price) == Err(PublishError::Closed) {
+                return;
+            }
         }
     }
 }
@@ -95,9 +100,10 @@ fn interval() -> Duration {
     micros.map_or(INTERVAL, Duration::from_micros)
 }
 
-/// Called on the worker's thread, where fibers can be started.
+/// Called by the server on its own thread, where the signals are already taken care of.
 fn router() -> Router {
-    go("market", || run_market(interval()));
+    let topics = topics();
+    thread::spawn(move || run_market(&topics, interval()));
     Router::new().get("/prices", all).get("/prices/{symbol}", one)
 }
 
