@@ -6,7 +6,7 @@
 
 #![forbid(unsafe_code)]
 
-use sws::websocket::{Message, Socket, SocketHandler, WebSocket, WebSocketUpgrade};
+use sws::websocket::{Message, Socket, SocketHandler, WebSocketUpgrade};
 use sws::{Response, Router, ServeError, Server};
 
 /// So much may wait for a peer before nothing more is taken from it.
@@ -35,7 +35,7 @@ fn callbacks(upgrade: WebSocketUpgrade) -> Response {
 
 /// Here `send` waits for a slow peer, and meanwhile little is taken from it.
 fn line(upgrade: WebSocketUpgrade) -> Response {
-    upgrade.run(|mut socket: WebSocket| {
+    upgrade.run(|mut socket| {
         while let Ok(Some(message)) = socket.recv() {
             if socket.send(&message).is_err() {
                 break;

@@ -233,3 +233,59 @@ fn ticker_spares_a_slow_reader_what_is_old() {
     drop((slow, fast));
     server.stop();
 }
+
+impl Peer {
+    /// Reads until an event of this kind comes.
+    fn hear_event(&mut self, event: &str) -> Value {
+        loop {
+            let heard = self.hear_json();
+            if heard["event"] == event {
+                return heard;
+            }
+        }
+    }
+}
+
+#[test]
+fn game_rooms() {
+    let server = Server::start_with("game_rooms", &["--listen", "127.0.0.1:0", "--tick-ms", "20"]);
+    let player = |name: &str| Peer::open(&server, &format!("/rooms/den?name={name}"));
+    let mut ada = player("Ada");
+    assert_eq!(ada.hear_json()["member"], "Ada");
+    for (said, answer) in
+        [("11", json!({ "event": "refused" })), ("9", json!({ "event": "ready", "attack": 9 }))]
+    {
+        ada.send(said);
+        assert_eq!(ada.hear_json(), answer, "nobody counts for one alone");
+    }
+    let mut bob = player("Bob");
+    assert_eq!(
+        (ada.hear_json()["member"].take(), bob.hear_json()["member"].take()),
+        (json!("Bob"), json!("Bob"))
+    );
+    assert_eq!(player("Bob").hear_close(), (4000, "the name is taken".into()));
+
+    for left in [3, 2, 1] {
+        let count = json!({ "event": "countdown", "left": left });
+        assert_eq!([ada.hear_json(), bob.hear_json()], [count.clone(), count]);
+    }
+    let result = ada.hear_event("result");
+    assert_eq!(bob.hear_event("result"), result);
+    let wins = |name: &str| result["wins"][name].as_u64().expect("a number");
+    assert_eq!((wins("Ada") + wins("Bob"), result["battles"].as_u64()), (2000, Some(2000)));
+    let winner = if wins("Ada") > wins("Bob") { "Ada" } else { "Bob" };
+    assert_eq!(result["winner"], winner);
+
+    // One who is left alone waits for another, and the count begins anew.
+    drop(bob);
+    assert_eq!(ada.hear_event("leave")["member"], "Bob");
+    let mut cy = player("Cy");
+    assert_eq!(cy.hear_event("countdown")["left"], 3);
+    let mut more: Vec<Peer> = ["D", "E", "F", "G", "H", "I"].into_iter().map(player).collect();
+    more.iter_mut().for_each(|player| drop(player.hear_event("join")));
+    assert_eq!(player("J").hear_close(), (4000, "the room is full".into()));
+    // Somebody wins among all eight, after the count that may have begun before they came.
+    while ada.hear_event("result")["wins"].as_object().expect("names").len() < 8 {}
+    drop((ada, cy, more));
+    server.stop();
+}
