@@ -159,12 +159,12 @@ impl Offer {
             Some(bits) => bits.min(ours),
             None => ours,
         };
-        // RFC 7692, 7.1.2.2: without the client's parameter the answer must not have one, and the client may use 15. A client that
-        // says 8 keeps to it unasked; to decompress, a window of 9 does as well.
+        // RFC 7692, 7.1.2.2: without the client's parameter the answer must not have one, and the client may use 15. Its value is
+        // a hint: where the answer has none, the window to decompress is 15 (7.2.2), also for a client that says 8.
         let (client_max_window_bits, tells_client_window) = match self.client_max_window_bits {
             None => (WINDOW_BITS_MAX, false),
             Some(None) => (ours, ours < WINDOW_BITS_MAX),
-            Some(Some(bits)) if bits < WINDOW_BITS_MIN => (WINDOW_BITS_MIN, false),
+            Some(Some(bits)) if bits < WINDOW_BITS_MIN => (WINDOW_BITS_MAX, false),
             Some(Some(bits)) => (bits.min(ours), bits.min(ours) < WINDOW_BITS_MAX),
         };
         Some(Negotiated {

@@ -173,6 +173,8 @@ fn rfc7692_7_1_2_2_the_clients_window_is_told_only_if_it_offers() {
     assert_eq!(agree(15, "permessage-deflate; client_max_window_bits=12"), (12, Some(12)));
     assert_eq!(agree(10, "permessage-deflate; client_max_window_bits=12"), (10, Some(10)));
     assert_eq!(agree(15, "permessage-deflate; client_max_window_bits=15"), (15, None));
-    // It keeps to 8 by itself; 9 is enough for that.
-    assert_eq!(agree(15, "permessage-deflate; client_max_window_bits=8"), (9, None));
+    // RFC 7692, 7.2.2: what the client says is a hint; without the answer's parameter the window is the largest.
+    for ours in 9..=15 {
+        assert_eq!(agree(ours, "permessage-deflate; client_max_window_bits=8"), (15, None));
+    }
 }
