@@ -211,3 +211,7 @@ impl fmt::Debug for Inflater {
 #[cfg(test)]
 #[path = "deflate_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "deflate_vectors_tests.rs"]
+mod vectors;
