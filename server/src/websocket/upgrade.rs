@@ -1,7 +1,7 @@
 //! [`WebSocketUpgrade`]: from a request to a socket.
 
 use super::codec::handshake::{self, HandshakeError};
-use super::codec::negotiate;
+use super::codec::{DeflateConfig, negotiate};
 use super::handler::{OnMessage, SocketHandler};
 use super::line::{LineHandler, WebSocket};
 use super::options::SocketOptions;
@@ -82,12 +82,16 @@ impl FromRequest for WebSocketUpgrade {
         handshake::check_version(all(request, "sec-websocket-version"))?;
         let key = handshake::check_key(all(request, "sec-websocket-key"))?;
         let accept = handshake::accept_key(key);
+        handshake::check_subprotocols(all(request, "sec-websocket-protocol"))?;
+        // Also where nothing is compressed: a malformed list fails the handshake (RFC 6455, 9.1).
+        negotiate(all(request, "sec-websocket-extensions"), &DeflateConfig::default())?;
+        let origin = handshake::check_origin(all(request, "origin"))?;
         let owned = |name| all(request, name).map(<[u8]>::to_vec).collect();
         Ok(WebSocketUpgrade {
             accept,
             offered_protocols: owned("sec-websocket-protocol"),
             extensions: owned("sec-websocket-extensions"),
-            origin: request.header("origin").map(str::to_owned),
+            origin: origin.map(str::to_owned),
             host: request.host().unwrap_or_default().to_owned(),
             options: SocketOptions::default(),
             protocol: None,
@@ -102,6 +106,11 @@ impl FromRequest for WebSocketUpgrade {
 /// All values of a header.
 fn all<'r>(request: &'r Request, name: &'static str) -> impl Iterator<Item = &'r [u8]> {
     request.header_list().filter(|(held, _)| held.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// Whether a header is one of the handshake's own: in an answer each stands once at most (RFC 6455, 11.3).
+fn is_of_handshake(name: &HeaderName) -> bool {
+    *name == CONNECTION || *name == UPGRADE || name.as_str().starts_with("sec-websocket-")
 }
 
 /// A refused handshake.
@@ -156,7 +165,8 @@ impl WebSocketUpgrade {
         self
     }
 
-    /// Adds a header to the answer. A name or value that HTTP does not allow makes it a 500.
+    /// Adds a header to the answer. A name or value that HTTP does not allow makes it a 500, and so does a name that the handshake
+    /// itself answers with: `Connection`, `Upgrade` and those that begin with `Sec-WebSocket-`.
     #[must_use]
     pub fn header<K, V>(mut self, name: K, value: V) -> WebSocketUpgrade
     where
@@ -164,8 +174,8 @@ impl WebSocketUpgrade {
         V: TryInto<HeaderValue>,
     {
         match header_pair(name, value) {
-            Some(pair) => self.headers.push(pair),
-            None => self.refused = Some(Refused::Status(StatusCode::INTERNAL_SERVER_ERROR)),
+            Some(pair) if !is_of_handshake(&pair.0) => self.headers.push(pair),
+            Some(_) | None => self.refused = Some(Refused::Status(StatusCode::INTERNAL_SERVER_ERROR)),
         }
         self
     }

@@ -101,10 +101,13 @@ pub fn negotiate<'h>(
     values: impl IntoIterator<Item = &'h [u8]>,
     config: &DeflateConfig,
 ) -> Result<Option<Negotiated>, HandshakeError> {
+    let mut values = values.into_iter().peekable();
+    let mut named = values.peek().is_none();
     let mut agreed = None;
     for value in values {
         let mut list = List { rest: value };
         while let Some(name) = list.next_extension()? {
+            named = true;
             let mut offer = Some(Offer::default()).filter(|_| name == b"permessage-deflate");
             while let Some(parameter) = list.next_parameter()? {
                 offer = offer.and_then(|offer| offer.with(&parameter));
@@ -114,7 +117,7 @@ pub fn negotiate<'h>(
             }
         }
     }
-    Ok(agreed)
+    if named { Ok(agreed) } else { Err(HandshakeError::Extensions) }
 }
 
 /// The parameters of one offer.

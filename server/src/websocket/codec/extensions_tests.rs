@@ -64,6 +64,13 @@ fn rfc6455_9_1_lists_over_lines_whitespace_and_quotes() {
 }
 
 #[test]
+fn rfc6455_9_1_a_list_has_at_least_one_extension() {
+    for bad in [&[""][..], &[" ,"], &["", ", ,"]] {
+        assert_eq!(answer(bad), Err(HandshakeError::Extensions), "{bad:?}");
+    }
+}
+
+#[test]
 fn rfc6455_9_1_unknown_extensions_are_not_answered() {
     assert_eq!(answer(&[]), Ok(None));
     assert_eq!(answer(&["x-webkit-deflate-frame, permessage-bzip2; level=9"]), Ok(None));

@@ -28,6 +28,8 @@ pub enum HandshakeError {
     Subprotocols,
     /// `Sec-WebSocket-Extensions` does not conform to its grammar.
     Extensions,
+    /// `Origin` comes twice, or is not printable ASCII.
+    Origin,
 }
 
 impl HandshakeError {
@@ -35,7 +37,10 @@ impl HandshakeError {
     pub const fn status(self) -> u16 {
         match self {
             HandshakeError::NotAnUpgrade | HandshakeError::Version => 426,
-            HandshakeError::Key | HandshakeError::Subprotocols | HandshakeError::Extensions => 400,
+            HandshakeError::Key
+            | HandshakeError::Subprotocols
+            | HandshakeError::Extensions
+            | HandshakeError::Origin => 400,
         }
     }
 
@@ -47,6 +52,7 @@ impl HandshakeError {
             HandshakeError::Key => "bad websocket key",
             HandshakeError::Subprotocols => "bad list of subprotocols",
             HandshakeError::Extensions => "bad list of extensions",
+            HandshakeError::Origin => "bad origin",
         }
     }
 }
@@ -114,6 +120,40 @@ pub fn check_upgrade<'h>(
     match list_has(upgrade, "websocket") && list_has(connection, "upgrade") {
         true => Ok(()),
         false => Err(HandshakeError::NotAnUpgrade),
+    }
+}
+
+/// Checks the values of `Sec-WebSocket-Protocol`: none, or a list of at least one token (RFC 6455, 4.2.1 and 11.3.4).
+///
+/// # Errors
+///
+/// Values that are no such list.
+pub fn check_subprotocols<'h>(values: impl IntoIterator<Item = &'h [u8]>) -> Result<(), HandshakeError> {
+    let mut values = values.into_iter().peekable();
+    let mut named = values.peek().is_none();
+    for offered in values.flat_map(elements) {
+        if !is_token(offered) {
+            return Err(HandshakeError::Subprotocols);
+        }
+        named = true;
+    }
+    if named { Ok(()) } else { Err(HandshakeError::Subprotocols) }
+}
+
+/// Checks the values of `Origin` and gives the one, if there is one (RFC 6455, 4.2.1; RFC 6454, 7.1).
+///
+/// # Errors
+///
+/// Several values, or one that is not printable ASCII: what cannot be compared must not pass for a client without a page.
+pub fn check_origin<'h>(
+    values: impl IntoIterator<Item = &'h [u8]>,
+) -> Result<Option<&'h str>, HandshakeError> {
+    let mut values = values.into_iter();
+    let Some(origin) = values.next() else { return Ok(None) };
+    let printable = origin.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    match std::str::from_utf8(origin) {
+        Ok(origin) if printable && values.next().is_none() => Ok(Some(origin)),
+        Ok(_) | Err(_) => Err(HandshakeError::Origin),
     }
 }
 

@@ -96,6 +96,31 @@ fn rfc6455_4_1_subprotocols_must_be_tokens() {
 }
 
 #[test]
+fn rfc6455_11_3_4_a_list_of_subprotocols_has_at_least_one_token() {
+    for good in [&[][..], &[&b"a"[..]], &[&b""[..], b"a"], &[&b", a ,b"[..]]] {
+        assert_eq!(check_subprotocols(good.iter().copied()), Ok(()), "{good:?}");
+    }
+    for bad in [&[&b""[..]][..], &[&b" , "[..]], &[&b"a"[..], b"b c"], &[&b"a\x7f"[..]], &[&b"\"a\""[..]]] {
+        assert_eq!(check_subprotocols(bad.iter().copied()), Err(HandshakeError::Subprotocols), "{bad:?}");
+    }
+}
+
+#[test]
+fn rfc6455_4_2_1_an_origin_comes_once_and_is_ascii() {
+    assert_eq!(check_origin([]), Ok(None));
+    assert_eq!(check_origin([&b"http://a.example"[..]]), Ok(Some("http://a.example")));
+    assert_eq!(check_origin([&b"null"[..]]), Ok(Some("null")));
+    for bad in [
+        &[&b"http://a.example"[..], b"http://b.example"][..],
+        &[&b"http://\xff"[..]],
+        &[&b"http://\xc3\xbc"[..]],
+    ] {
+        assert_eq!(check_origin(bad.iter().copied()), Err(HandshakeError::Origin), "{bad:?}");
+    }
+    assert_eq!(HandshakeError::Origin.status(), 400);
+}
+
+#[test]
 fn rfc6455_10_2_origins_are_compared_without_case_and_default_port() {
     for (origin, host) in [
         ("http://a.example", "a.example"),
