@@ -163,8 +163,12 @@ impl Sockets {
         self.call(conn, |route, entry, socket| route.on_message(entry, socket, message));
     }
 
-    /// Begins the closing handshake from our side.
+    /// Begins the closing handshake from our side. No data follows the close frame (RFC 6455, 5.5.1): what was published so far goes
+    /// before it, and the subscriptions end.
     pub(super) fn begin_close(&self, conn: &mut Conn<'_, SocketConn>, code: u16, reason: &str) {
+        for topic in conn.subscriptions() {
+            conn.unsubscribe(&topic);
+        }
         if !self.send_close(conn, Some(code), reason) {
             return;
         }
