@@ -172,6 +172,7 @@ fn chat_says_why_it_refuses() {
     );
     peer.send("x".repeat(2049));
     assert_eq!(peer.hear_close().0, 1009);
+    drop(peer);
     assert_eq!(server.get("/rooms/garden?name=Ada").status, 426);
     let page = server.get("/");
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
