@@ -94,6 +94,18 @@ fn rfc7692_7_2_1_the_tail_of_the_flush_is_removed() {
 }
 
 #[test]
+fn rfc7692_7_2_1_no_block_ends_the_stream() {
+    for level in 0..=9 {
+        let payload = deflate(&mut Deflater::new(level, 15, false), &b"Hello, Hello, Hello; ".repeat(2000));
+        let whole = [&payload, &TAIL[..]].concat();
+        let mut stream = Decompress::new_with_window_bits(false, 15);
+        let status = stream.decompress(&whole, &mut vec![0; 50_000], FlushDecompress::Sync);
+        assert_eq!(status.ok(), Some(Status::Ok), "no BFINAL at level {level}");
+        assert_eq!((stream.total_in(), stream.total_out()), (whole.len() as u64, 42_000));
+    }
+}
+
+#[test]
 fn rfc7692_7_1_1_without_context_takeover_messages_stand_alone() {
     let mut deflater = Deflater::new(6, 15, false);
     let first = deflate(&mut deflater, b"a message, a message");
