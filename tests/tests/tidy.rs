@@ -107,3 +107,8 @@ fn paths_in_documents_exist() {
 fn examples_in_documents_exist() {
     check(documents::named_examples_exist);
 }
+
+#[test]
+fn tests_in_tables_of_documents_exist() {
+    check(documents::tabled_tests_exist);
+}

@@ -1,7 +1,9 @@
 //! The rules on documents: what they name exists.
 
 use crate::rules::Breaches;
+use crate::scan::{Function, Scan};
 use crate::tree::Tree;
+use std::collections::BTreeSet;
 
 /// A piece of a document set as code, with its line.
 struct Snippet<'a> {
@@ -153,4 +155,42 @@ pub fn named_examples_exist(tree: &Tree) -> Breaches {
         }
     }
     breaches
+}
+
+/// Tests that the tables of the documents below `docs` name exist: where the last column is headed `Test`, every row names one at
+/// least, as a code span.
+pub fn tabled_tests_exist(tree: &Tree) -> Breaches {
+    let mut breaches = Breaches::new();
+    let tests: BTreeSet<String> = tree.sources().flat_map(|(_, text)| test_names(text)).collect();
+    for (path, text) in tree.files().filter(|(path, _)| path.starts_with("docs/") && path.ends_with(".md")) {
+        let mut of_tests = false;
+        let mut last = "";
+        for (n, line) in text.lines().enumerate().map(|(n, line)| (n + 1, line.trim())) {
+            let cells = line.strip_prefix('|').and_then(|row| row.strip_suffix('|')).unwrap_or_default();
+            let cell = cells.rsplit('|').next().unwrap_or_default().trim();
+            let is_rule = !cells.is_empty() && cells.chars().all(|c| "-:| ".contains(c));
+            if cells.is_empty() || is_rule {
+                of_tests = is_rule && last == "Test";
+            } else if of_tests {
+                let mut names = cell.split('`').skip(1).step_by(2).peekable();
+                if names.peek().is_none() {
+                    breaches.push(format!("{path}:{n}: no test for this rule"));
+                }
+                let missing = names.filter(|name| !tests.contains(*name));
+                breaches.extend(missing.map(|name| format!("{path}:{n}: no test `{name}`")));
+            }
+            last = cell;
+        }
+    }
+    breaches
+}
+
+/// The functions of a source that are tests.
+fn test_names(text: &str) -> Vec<String> {
+    let scan = Scan::new(text);
+    let is_test = |function: &Function| {
+        let head = scan.code[..function.lines.start() - 1].iter().rev();
+        head.map(|line| line.trim()).take_while(|line| line.starts_with("#[")).any(|line| line == "#[test]")
+    };
+    scan.functions().into_iter().filter(is_test).map(|function| function.name).collect()
 }

@@ -254,3 +254,17 @@ fn paths_and_examples_that_do_not_exist_fail() {
     let breaches = documented(documents::named_examples_exist, "- Examples: `hello`,\n  `hullo`\n");
     assert_eq!(breaches, ["README.md:2: no example `hullo`"]);
 }
+
+#[test]
+fn tabled_tests_that_do_not_exist_fail() {
+    let source = "#[test]\n#[ignore]\nfn rfc1_2_a() {}\n\nfn rfc1_2_b() {}\n";
+    let judge = |rows: &str| {
+        let table =
+            format!("# A\n\n| Rule | Test |\n|---|---|\n{rows}\n\n| Rule | Why |\n|---|---|\n| x | none |\n");
+        documents::tabled_tests_exist(&Tree::of(&[("docs/a.md", &table), ("server/tests/a.rs", source)]))
+    };
+    assert_eq!(judge("| one | `rfc1_2_a` |\n| two | here `rfc1_2_a`, `rfc1_2_a` |"), Breaches::new());
+    assert_eq!(judge("| one | `rfc1_2_a` |\n| two | `rfc1_2_c` |"), ["docs/a.md:6: no test `rfc1_2_c`"]);
+    assert_eq!(judge("| one | `rfc1_2_a`, `rfc1_2_b` |"), ["docs/a.md:5: no test `rfc1_2_b`"], "not a test");
+    assert_eq!(judge("| one | rfc1_2_a |"), ["docs/a.md:5: no test for this rule"]);
+}
