@@ -47,14 +47,14 @@ pub use limits::{Limits, Overflow};
 pub use listener::listen_tcp;
 pub use local::{find_local, worker_local};
 pub use ops::Lane;
-pub use runtime::{Config, Handle, InvokeError, Runtime, RuntimeError, dump_fibers, stats};
+pub use runtime::{Config, Handle, InvokeError, Runtime, RuntimeError, dump_fibers, is_draining, stats};
+pub use spare::{acquire_spare, release_spare};
 pub use spawn::{
     SubmitError, acquire_buffer, acquire_large, add_deferred_hook, add_tick_hook, cancel_fiber,
     current_fiber, current_handle, go, on_fiber, release_buffer, release_large, remove_deferred_hook,
     remove_tick_hook, run_deferred_hooks, run_inline, set_fiber_name, submit, try_go, try_submit,
     turn_elapsed, turn_time, without_waits,
 };
-pub use spare::{acquire_spare, release_spare};
 pub use stats::Stats;
 pub use sws_rings::{BufferConfig, BufferStats, Features, RingConfig, RingStats, SetupError, probe};
 pub use sws_stackpool::LargeBlock;

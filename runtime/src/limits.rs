@@ -33,6 +33,8 @@ pub struct Limits {
     pub fibers_per_turn: usize,
     /// Invoked closures run in one turn.
     pub invokes_per_turn: usize,
+    /// Subscribers that get what was published in one turn; the others have theirs in the next.
+    pub deliveries_per_turn: usize,
     /// A turn longer than this is reported with the handler that took it.
     pub turn_warn: Duration,
     /// A connection from which nothing came for so long is held by a poll instead of a receive, which costs the
@@ -59,6 +61,7 @@ impl Default for Limits {
             submit_max: 4096,
             fibers_per_turn: 1024,
             invokes_per_turn: 1024,
+            deliveries_per_turn: 512,
             turn_warn: Duration::from_millis(10),
             quiet_after: Duration::from_secs(2),
             drain_timeout: Duration::from_secs(10),

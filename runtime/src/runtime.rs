@@ -377,6 +377,14 @@ pub(crate) fn stats_of(core: &Core) -> Stats {
     }
 }
 
+/// Whether the worker drains: no new connections come, and what runs is to come to its end. For fibers that would go on for ever.
+///
+/// # Panics
+/// Off a worker's thread.
+pub fn is_draining() -> bool {
+    core::with(|core| core.phase.get() != Phase::Running)
+}
+
 /// What every fiber of this worker is doing.
 ///
 /// # Panics

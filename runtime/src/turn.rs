@@ -52,7 +52,7 @@ pub(crate) fn tick(core: &Core) {
     // 8. End what is to be ended, and queue one send for each connection that has output.
     core.conns.feed_starved(core);
     core.conns.tear_down(core);
-    core.topics.flush(core);
+    core.topics.flush_some(core);
     core.conns.tell_overflowed(core);
     core.conns.flush(core);
     core.conns.tear_down(core);
@@ -363,12 +363,17 @@ impl Blame {
         let last = core.loop_ops.last_report.get();
         if last.is_zero() || core.now() >= last + Duration::from_secs(1) {
             core.loop_ops.last_report.set(core.now());
-            eprintln!(
-                "sws: a turn of the loop took {} ms; longest in it: handler `{}`, about {} ms",
-                took.as_millis(),
-                self.name,
-                self.longest.min(took).as_millis()
-            );
+            let (took, longest) = (took.as_millis(), self.longest.min(took).as_millis());
+            if self.name.is_empty() || longest * 2 < took {
+                eprintln!(
+                    "sws: a turn of the loop took {took} ms, most of it outside of handlers: many small calls, or sending"
+                );
+            } else {
+                let name = self.name;
+                eprintln!(
+                    "sws: a turn of the loop took {took} ms; longest in it: handler `{name}`, about {longest} ms"
+                );
+            }
         }
     }
 }

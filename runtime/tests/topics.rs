@@ -98,13 +98,19 @@ struct Server {
 }
 
 impl Server {
+    /// With so small a share of a turn that nearly every delivery goes on in the next.
     fn start(topics: Topics, workers: usize) -> Server {
+        Server::start_with(topics, workers, 2)
+    }
+
+    fn start_with(topics: Topics, workers: usize, deliveries_per_turn: usize) -> Server {
         let encoded = Arc::new(AtomicUsize::new(0));
         let workers = (0..workers).map(|_| {
             let encoded = Arc::clone(&encoded);
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
             let addr = listener.local_addr().expect("bound");
-            let config = Config { topics: topics.clone(), ..Config::default() };
+            let mut config = Config { topics: topics.clone(), ..Config::default() };
+            config.limits.deliveries_per_turn = deliveries_per_turn;
             let (sender, receiver) = std::sync::mpsc::channel();
             let thread = std::thread::spawn(move || {
                 let runtime = Runtime::new(config).expect("a runtime");
@@ -426,7 +432,7 @@ fn flood_slow_reader(policy: &str, topic_policy: Option<Overflow>) -> (Vec<usize
     if let Some(overflow) = topic_policy {
         topics.configure("t", TopicOptions::default().overflow(overflow));
     }
-    let server = Server::start(topics, 1);
+    let server = Server::start_with(topics, 1, usize::MAX);
     let mut slow = server.client(0);
     slow.ask(&format!("policy {policy} 200000"));
     slow.ask("sub t");

@@ -106,7 +106,7 @@ impl Conns {
     fn place_of(&self, core: &Core, id: ConnId) -> Result<Place, SendError> {
         let slots = self.slots.borrow();
         let slot = slots.get(id).filter(|slot| can_take(slot)).ok_or(SendError::Closed)?;
-        if slot.flags & flag::OVERFLOWED != 0 {
+        if slot.flags & flag::OVERFLOWED != 0 && self.last_word.get() != Some(id) {
             return Err(SendError::Full);
         }
         let bytes_max = match slot.messages_bytes_max {
@@ -251,10 +251,12 @@ impl Conns {
     pub(crate) fn tell_overflowed(&self, core: &Core) {
         while let Some(id) = { self.overflowed.borrow_mut().pop() } {
             self.drop_backlog(id);
-            // What the handler says to its peer now fits behind what is being sent.
-            self.with(id, |slot| slot.flags &= !flag::OVERFLOWED);
             if self.is_open(id) {
+                // Only what the handler says to its peer goes out now, behind what is being sent.
+                self.last_word.set(Some(id));
                 self.call(core, id, |service, conn| service.on_overflow(conn));
+                self.last_word.set(None);
+                self.with(id, |slot| slot.flags &= !flag::OVERFLOWED);
             }
         }
     }

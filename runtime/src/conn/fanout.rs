@@ -36,6 +36,12 @@ impl Conns {
         self.slots.borrow().get(id).is_some_and(|slot| slot.topic != NONE)
     }
 
+    /// Whether a connection has missed messages, and gets none any more.
+    #[inline]
+    pub(crate) fn is_overflowed(&self, id: ConnId) -> bool {
+        self.slots.borrow().get(id).is_some_and(|slot| slot.flags & flag::OVERFLOWED != 0)
+    }
+
     /// Queues `messages` whole messages that lie in one piece for each of these slots, by reference. Those that are behind, so that
     /// they have to get the messages one by one, are put into `slow`; those that take nothing any more are passed over.
     pub(crate) fn fan_out(
@@ -55,8 +61,11 @@ impl Conns {
         let mut dirty = self.dirty.borrow_mut();
         for &index in members {
             let Some(slot) = slots.by_index_mut(index).filter(|slot| can_take(slot)) else { continue };
+            if slot.flags & flag::OVERFLOWED != 0 {
+                continue;
+            }
             let id = ConnId { index, generation: slot.generation() };
-            if slot.backlog != NONE || slot.flags & flag::OVERFLOWED != 0 {
+            if slot.backlog != NONE {
                 slow.push(id);
                 continue;
             }

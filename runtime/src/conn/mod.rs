@@ -121,6 +121,8 @@ pub(crate) struct Conns {
     outputs: RefCell<Lent<Output>>,
     backlogs: RefCell<Lent<Backlog>>,
     overflowed: RefCell<Vec<ConnId>>,
+    /// The connection whose handler is being told that too much waited.
+    last_word: Cell<Option<ConnId>>,
     pub(crate) buffers: RefCell<TieredBuffers>,
     dirty: RefCell<Vec<ConnId>>,
     leftover: RefCell<VecDeque<ConnId>>,
@@ -141,6 +143,7 @@ impl Conns {
             outputs: RefCell::new(Lent::new()),
             backlogs: RefCell::new(Lent::new()),
             overflowed: RefCell::new(Vec::new()),
+            last_word: Cell::new(None),
             buffers: RefCell::new(TieredBuffers::new(
                 limits.buffer_bytes_max,
                 limits.buffer_bytes_cached_max,

@@ -177,6 +177,9 @@ impl WorkerTopics {
 
     /// Ends all subscriptions of a connection that is torn down.
     pub(crate) fn leave_all(&self, core: &Core, id: ConnId) {
+        if self.is_under_way() && core.conns.has_topics(id) {
+            self.flush(core);
+        }
         loop {
             let left = {
                 let mut slots = core.conns.slots.borrow_mut();

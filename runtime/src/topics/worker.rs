@@ -1,5 +1,6 @@
 //! The topics of one worker: who subscribes, and what this turn has published.
 
+use super::delivery::Work;
 use super::directory::{Found, Topic, prefix_of};
 use super::domain::Shared;
 use super::log::Log;
@@ -182,7 +183,11 @@ pub(crate) struct WorkerTopics {
     pub(super) log: RefCell<Log>,
     /// Whether the log holds something.
     pub(super) pending: Cell<bool>,
+    /// A delivery that the turn's share did not suffice for.
+    pub(super) work: RefCell<Option<Work>>,
     pub(super) delivering: Cell<bool>,
+    /// Memory for the members that get messages one by one.
+    pub(super) slow: RefCell<Vec<ConnId>>,
     pub(super) encoders: RefCell<Vec<Encoder>>,
     inbox: RefCell<VecDeque<Post>>,
     published: Cell<u64>,
@@ -209,7 +214,9 @@ impl WorkerTopics {
             local: RefCell::default(),
             log: RefCell::default(),
             pending: Cell::new(false),
+            work: RefCell::new(None),
             delivering: Cell::new(false),
+            slow: RefCell::default(),
             encoders: RefCell::new(Vec::new()),
             inbox: RefCell::default(),
             published: Cell::new(0),
