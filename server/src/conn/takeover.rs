@@ -18,6 +18,8 @@ type Switch = dyn FnOnce(&mut Conn<'_, HttpConn>);
 pub(crate) struct Takeover {
     /// The answer that it belongs to: another one is sent as it is.
     pub(crate) status: StatusCode,
+    /// Its media type, where the status alone does not tell it from others.
+    pub(crate) content_type: Option<&'static str>,
     pub(crate) switch: Box<Switch>,
 }
 
@@ -41,7 +43,9 @@ pub(super) fn take_over(
     if let Some(Some(status)) = refused {
         return finish::answer(shared, facts, Response::reason(status));
     }
-    if facts.is_head || response.status() != takeover.status {
+    let meant = response.status() == takeover.status
+        && takeover.content_type.is_none_or(|own| response.header("content-type") == Some(own));
+    if facts.is_head || !meant {
         return finish::answer(shared, facts, response);
     }
     with_conn::<HttpConn, _>(facts.id, |conn| {

@@ -16,6 +16,9 @@ use std::fmt;
 use std::rc::Rc;
 use sws_runtime::{Conn, find_local, turn_time};
 
+/// The media type of a stream of events.
+const MEDIA_TYPE: &str = "text/event-stream";
+
 /// Tells a proxy (nginx) to pass events on as they come.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -104,7 +107,7 @@ impl Sse {
         }
         // The length of what HEAD does not get is not known.
         let body = if self.is_head { Body::stream(|_| Ok(())) } else { Body::Empty };
-        let mut response = Response::with_type("text/event-stream", body)
+        let mut response = Response::with_type(MEDIA_TYPE, body)
             .with_header(CACHE_CONTROL, "no-store")
             .with_header(ACCEL_BUFFERING, "no");
         for (name, value) in self.headers {
@@ -125,7 +128,7 @@ impl Sse {
                 shared.metrics.count_panic();
             }
         });
-        self.takeover.set(Some(Takeover { status: StatusCode::OK, switch }));
+        self.takeover.set(Some(Takeover { status: StatusCode::OK, content_type: Some(MEDIA_TYPE), switch }));
         response
     }
 }

@@ -223,7 +223,11 @@ impl WebSocketUpgrade {
             conn.hand_over(target, state);
             sockets.open(id);
         });
-        self.takeover.set(Some(Takeover { status: StatusCode::SWITCHING_PROTOCOLS, switch }));
+        self.takeover.set(Some(Takeover {
+            status: StatusCode::SWITCHING_PROTOCOLS,
+            content_type: None,
+            switch,
+        }));
         response
     }
 
