@@ -16,6 +16,7 @@ let socket = null;
 let attempts = 0;
 let timer = 0;
 let unread = 0;
+let isFollowing = true;
 const members = new Set();
 const seen = new Set(); // stamps: what the room keeps comes again with each connection
 
@@ -34,11 +35,19 @@ function colour(made, name) {
   return made;
 }
 
+// The end of the log stays in sight, also when a phone's keyboard opens, unless its reader has gone back.
+function follow() {
+  if (isFollowing) log.scrollTop = log.scrollHeight;
+}
+log.addEventListener("scroll", () => {
+  isFollowing = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+});
+new ResizeObserver(follow).observe(log);
+
 function append(line) {
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   log.append(line);
   while (log.childElementCount > LINES_MAX) log.firstElementChild.remove();
-  if (atEnd) log.scrollTop = log.scrollHeight;
+  follow();
 }
 
 function note(content) {
@@ -156,6 +165,7 @@ function enter(name, room) {
   chat.hidden = false;
   text.focus();
   attempts = 0;
+  isFollowing = true;
   connect();
 }
 
@@ -188,7 +198,7 @@ composer.addEventListener("submit", (event) => {
   }
   socket.send(words);
   text.value = "";
-  log.scrollTop = log.scrollHeight;
+  isFollowing = true;
 });
 
 at("leave").addEventListener("click", leave);

@@ -29,8 +29,21 @@ fn say(window: &Window<'_>, words: &str) {
     window.wait_for("document.getElementById('text').value", "");
 }
 
-/// Whether the page is no wider than its window, and nothing in it lies outside.
-const FITS: &str = "document.documentElement.scrollWidth <= innerWidth && [...document.querySelectorAll('.chat > *, .chat button, .chat input')].every((part) => { const { left, right, bottom } = part.getBoundingClientRect(); return left >= 0 && right <= innerWidth && bottom <= innerHeight; })";
+/// Leaves pictures of a page at the sizes of a desk and of a phone, light and dark; it must fit each time.
+fn picture(window: &Window<'_>, name: &str, fits: &str) {
+    for (size, width, height) in [("desktop", 1280, 800), ("phone", 360, 640)] {
+        for scheme in ["light", "dark"] {
+            window.resize(width, height);
+            window.prefer(scheme);
+            window.wait_for("innerWidth", width);
+            window.wait_for(fits, true);
+            window.screenshot(&format!("{name}-{size}-{scheme}.png"));
+        }
+    }
+}
+
+/// Whether the chat is no wider than its window, nothing in it lies outside, and the end of its log is in sight.
+const FITS: &str = "log.scrollHeight - log.scrollTop - log.clientHeight < 2 && document.documentElement.scrollWidth <= innerWidth && [...document.querySelectorAll('.chat > *, .chat button, .chat input')].every((part) => { const { left, right, bottom } = part.getBoundingClientRect(); return left >= 0 && right <= innerWidth && bottom <= innerHeight; })";
 
 #[test]
 #[ignore = "needs Chromium: just test-browser"]
@@ -111,6 +124,10 @@ fn chat_page_comes_back_by_itself() {
     enter(&window, &server, "Ada");
     say(&window, "before");
     window.wait_for(&texts(".said .text"), json!(["before"]));
+    // What the room kept comes again with a new connection, and is not shown again.
+    window.eval("socket.close()");
+    window.wait_for(&texts(".note"), json!(["Ada is here.", "Ada is here."]));
+    window.wait_for(&texts(".said .text"), json!(["before"]));
     server.stop();
     window.wait_for("document.getElementById('chat').classList.contains('lost')", true);
     // What is typed meanwhile stays where it is.
@@ -126,26 +143,15 @@ fn chat_page_comes_back_by_itself() {
     server.stop();
 }
 
-/// The page at the sizes of a desk and of a phone, light and dark: everything is in sight, and pictures of it are left.
+/// Everything is in sight, whoever says what.
 #[test]
 #[ignore = "needs Chromium: just test-browser"]
 fn chat_page_fits() {
     let server = Server::start("chat");
     let browser = Browser::start();
     let ada = browser.first_window();
-    let picture = |window: &Window<'_>, name: &str| {
-        for (size, width, height) in [("desktop", 1280, 800), ("phone", 360, 640)] {
-            for scheme in ["light", "dark"] {
-                window.resize(width, height);
-                window.prefer(scheme);
-                window.wait_for("innerWidth", width);
-                window.wait_for(FITS, true);
-                window.screenshot(&format!("{name}-{size}-{scheme}.png"));
-            }
-        }
-    };
     ada.go(&format!("http://{}/", server.addr));
-    picture(&ada, "chat-door");
+    picture(&ada, "chat-door", FITS);
     enter(&ada, &server, "Ada");
     let others: Vec<Window<'_>> = ["Bob", "Grace H.", "Ken", "Margaret", "Радиа", "ليلى"]
         .into_iter()
@@ -166,7 +172,11 @@ fn chat_page_fits() {
         "https://example.invalid/a/very/long/address/without/any/space/which/has/to/be/broken/somewhere",
     );
     ada.wait_for(&format!("{}.length", texts(".said")), 9);
-    picture(&ada, "chat");
+    picture(&ada, "chat", FITS);
+    // The keyboard of a phone takes half of its screen.
+    ada.resize(360, 320);
+    ada.wait_for("innerHeight", 320);
+    ada.wait_for(FITS, true);
     drop(browser);
     server.stop();
 }
@@ -182,7 +192,11 @@ fn site_loads_without_errors() {
     let pages = [
         ("home", "/", "document.querySelector('#day-plot svg') !== null"),
         ("tides", "/tides/", "document.querySelector('caption').textContent.includes('of 1411 turns')"),
-        ("records", "/records/", "document.getElementById('record-note').textContent.includes('answered a range request')"),
+        (
+            "records",
+            "/records/",
+            "document.getElementById('record-note').textContent.includes('answered a range request')",
+        ),
         ("station", "/station/", "document.querySelector('h1').textContent === 'The station'"),
     ];
     for (name, path, shown) in pages {
@@ -195,6 +209,30 @@ fn site_loads_without_errors() {
         assert_eq!(window.complaints(), Vec::<String>::new(), "{path}");
         window.screenshot(&format!("site-{name}.png"));
     }
+    drop(browser);
+    server.stop();
+}
+
+#[test]
+#[ignore = "needs Chromium: just test-browser"]
+fn dashboard_page() {
+    let server = Server::start("dashboard_sse");
+    let (browser, addr) = (Browser::start(), server.addr);
+    let url = format!("http://{addr}/");
+    let first = browser.first_window();
+    first.go(&url);
+    first.wait_for("document.getElementById('state').textContent", "live");
+    let second = browser.open_window();
+    second.go(&url);
+    first.wait_for("document.getElementById('viewers').textContent", "2");
+    second.close();
+    picture(&first, "dashboard", "document.documentElement.scrollWidth <= innerWidth");
+    assert_eq!(first.complaints(), Vec::<String>::new());
+
+    server.stop();
+    first.wait_for("document.getElementById('state').textContent", "reconnecting");
+    let server = Server::start_on("dashboard_sse", addr);
+    first.wait_for("document.getElementById('state').textContent", "live");
     drop(browser);
     server.stop();
 }
