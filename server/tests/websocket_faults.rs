@@ -12,11 +12,13 @@ mod stopping;
 mod wire;
 
 use common::{PATIENCE, stats};
+use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use sws::websocket::SocketStats;
-use sws::{Overflow, Running};
-use wire::socket_stats;
+use sws::websocket::codec::{Opcode, encode_frame_masked};
+use sws::websocket::{Message, Socket, SocketOptions, SocketStats, WebSocketUpgrade};
+use sws::{Overflow, Router, Running};
+use wire::{Ear, Heard, Mode, Silence, socket_stats};
 
 /// Descriptors and memory are the whole process's, so that one test runs at a time.
 fn alone() -> MutexGuard<'static, ()> {
@@ -123,4 +125,33 @@ fn stopped_members_keep_the_latest() {
 fn stopped_members_are_closed() {
     let _alone = alone();
     stopping::run(Overflow::Close);
+}
+
+#[test]
+fn one_that_answers_no_ping_is_closed() {
+    let _alone = alone();
+    let server = common::start(|| {
+        Router::new().get("/ws", |upgrade: WebSocketUpgrade| {
+            let options = SocketOptions {
+                ping_interval: Some(Duration::from_millis(50)),
+                pong_timeout: Duration::from_millis(500),
+                ..SocketOptions::default()
+            };
+            upgrade.options(options).on_message(|_: &mut Socket<'_>, _: Message<'_>| {})
+        })
+    });
+    let mut answers = wire::connect(server.addr(), "/ws", Mode::Plain);
+    let mut ear = Ear::new(Mode::Plain);
+    for _ in 0..3 {
+        assert_eq!(ear.hear(&mut answers), Ok(Heard::Ping));
+        let mut pong = Vec::new();
+        encode_frame_masked(&mut pong, true, false, Opcode::Pong, [1, 2, 3, 4], b"");
+        answers.write_all(&pong).expect("sends");
+    }
+    let mut silent = wire::connect(server.addr(), "/ws", Mode::Plain);
+    let mut ear = Ear::new(Mode::Plain);
+    assert_eq!(ear.hear(&mut silent), Ok(Heard::Ping));
+    assert_eq!(ear.hear(&mut silent), Err(Silence::Over), "one ping is enough");
+    drop((answers, silent));
+    common::settle(server);
 }

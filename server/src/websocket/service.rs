@@ -278,6 +278,11 @@ impl EventHandler for SocketService {
             if options.ping_interval.is_some() {
                 // Where it does not fit, the output itself shows whether the peer is there.
                 let _ = write_frame(conn, false, Opcode::Ping, b"");
+                if !waits {
+                    // That the ping itself is sent is no sign of life.
+                    let ping = conn.pending_output() as u32;
+                    conn.update(|state| state.sent_mark = sent.wrapping_add(ping));
+                }
             }
             conn.set_deadline(Some(options.pong_timeout));
         } else {

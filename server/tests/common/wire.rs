@@ -120,6 +120,7 @@ pub fn encode_message(
 #[derive(Clone, PartialEq, Eq)]
 pub enum Heard {
     Message { text: bool, payload: Vec<u8> },
+    Ping,
     Pong(Vec<u8>),
     Close(Option<u16>),
 }
@@ -131,6 +132,7 @@ impl fmt::Debug for Heard {
                 let begin = String::from_utf8_lossy(&payload[..payload.len().min(40)]);
                 write!(f, "{} of {} bytes: {begin:?}", if *text { "text" } else { "binary" }, payload.len())
             }
+            Heard::Ping => f.write_str("ping"),
             Heard::Pong(payload) => write!(f, "pong {payload:?}"),
             Heard::Close(code) => write!(f, "close {code:?}"),
         }
@@ -193,10 +195,11 @@ impl Ear {
                     }
                     return Ok(Heard::Message { text, payload });
                 }
+                Event::Ping(_) => return Ok(Heard::Ping),
                 Event::Pong(payload) => return Ok(Heard::Pong(payload.as_slice().to_vec())),
                 Event::Close(frame) => return Ok(Heard::Close(frame.code)),
                 Event::NeedMore => self.read(stream)?,
-                other @ (Event::Ping(_) | Event::Reject(_)) => panic!("{other:?}"),
+                Event::Reject(error) => panic!("{error:?}"),
             }
         }
     }
