@@ -8,6 +8,8 @@
 mod answers;
 #[path = "sim/expecting.rs"]
 mod expecting;
+#[path = "sim/hearing.rs"]
+mod hearing;
 #[path = "sim/http.rs"]
 mod http;
 #[path = "sim/lines.rs"]
@@ -16,6 +18,8 @@ mod lines;
 mod peers;
 #[path = "sim/requests.rs"]
 mod requests;
+#[path = "sim/sockets.rs"]
+mod sockets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use sws_rings::script::{Counts, Fault};
@@ -65,4 +69,9 @@ fn http_server() {
 #[test]
 fn http_unread_body_ends() {
     http::unread_body_ends();
+}
+
+#[test]
+fn web_sockets() {
+    for_each_seed("web_sockets", sockets::run);
 }
