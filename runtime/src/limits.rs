@@ -61,7 +61,7 @@ impl Default for Limits {
             submit_max: 4096,
             fibers_per_turn: 1024,
             invokes_per_turn: 1024,
-            deliveries_per_turn: 512,
+            deliveries_per_turn: 1024,
             turn_warn: Duration::from_millis(10),
             quiet_after: Duration::from_secs(2),
             drain_timeout: Duration::from_secs(10),

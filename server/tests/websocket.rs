@@ -305,3 +305,24 @@ fn a_sender_reaches_its_socket_from_other_threads_in_order() {
     drop(peer);
     settle(server);
 }
+
+#[test]
+fn a_refusal_says_why_and_values_go_as_json() {
+    let server = start(|| {
+        Router::new()
+            .get("/no", |upgrade: WebSocketUpgrade| upgrade.refuse(4003, "not today"))
+            .get("/json", |upgrade: WebSocketUpgrade| {
+                upgrade.on_message(|socket: &mut Socket<'_>, message: Message<'_>| {
+                    socket.send_json(&(message.len(), "bytes")).expect("there is room");
+                })
+            })
+    });
+    let mut peer = open(server.addr(), "/no");
+    assert_eq!(closed(&mut peer), (CloseCode::Library(4003), "not today".to_owned()));
+    drop(peer);
+    let mut peer = open(server.addr(), "/json");
+    peer.send(Msg::text("four")).expect("sends");
+    assert_eq!(text(&mut peer), r#"[4,"bytes"]"#);
+    drop(peer);
+    settle(server);
+}

@@ -90,6 +90,20 @@ impl<W: Copy + 'static> Conn<'_, W> {
         self.enter(Wish { topic, encoding, since: Since::Oldest, member: Some(member) }).map(|_| ())
     }
 
+    /// As [`join`](Conn::join), for one who has seen messages up to this sequence number, as by [`subscribe_since`](Conn::subscribe_since).
+    ///
+    /// # Errors
+    /// [`SubscribeError`].
+    pub fn join_since(
+        &mut self,
+        topic: &str,
+        member: &str,
+        encoding: Encoding,
+        after_sequence: u64,
+    ) -> Result<Replay, SubscribeError> {
+        self.enter(Wish { topic, encoding, since: Since::After(after_sequence), member: Some(member) })
+    }
+
     fn enter(&mut self, wish: Wish<'_>) -> Result<Replay, SubscribeError> {
         let (core, id) = self.parts();
         core.topics.subscribe(core, id, &wish)

@@ -45,6 +45,21 @@ impl Publication {
         Publication { payload: payload.into(), kind, ..Publication::default() }
     }
 
+    /// A text that is the JSON of a value.
+    ///
+    /// # Errors
+    /// When the value has no JSON form.
+    ///
+    /// ```
+    /// use sws_runtime::Publication;
+    ///
+    /// assert_eq!(&Publication::json(&[1, 2])?.payload[..], b"[1,2]");
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn json(value: &(impl serde::Serialize + ?Sized)) -> Result<Publication, serde_json::Error> {
+        Ok(Publication::new(serde_json::to_vec(value)?, PayloadKind::Text))
+    }
+
     /// Names what this is the latest value of.
     #[must_use]
     pub fn key(mut self, key: u64) -> Publication {

@@ -40,14 +40,26 @@ pub trait SocketHandler: 'static {
     /// The handshake is done.
     fn on_open(&mut self, _socket: &mut Socket<'_>) {}
 
-    /// A whole message came.
-    fn on_message(&mut self, socket: &mut Socket<'_>, message: Message<'_>);
+    /// A whole message came. By default it is dropped: a socket that only listens.
+    fn on_message(&mut self, _socket: &mut Socket<'_>, _message: Message<'_>) {}
 
     /// All that waited is sent, after a send was refused or had to wait.
     fn on_drain(&mut self, _socket: &mut Socket<'_>) {}
 
     /// The socket has ended: by a close frame of either side, or without one. Called once; nothing can be sent any more.
     fn on_close(&mut self, _socket: &mut Socket<'_>, _close: &Close) {}
+}
+
+/// Closes at once.
+pub(super) struct Refusal {
+    pub(super) code: u16,
+    pub(super) reason: String,
+}
+
+impl SocketHandler for Refusal {
+    fn on_open(&mut self, socket: &mut Socket<'_>) {
+        socket.close(self.code, &self.reason);
+    }
 }
 
 /// A closure for the messages, and nothing else.

@@ -5,6 +5,7 @@ use super::sender::{Gate, Sender};
 use super::sockets::Sockets;
 use super::state::{Flags, SocketConn};
 use super::{Message, SocketOptions, codec};
+use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
 use sws_runtime::{Conn, ConnId, SendError, current_handle};
@@ -48,6 +49,21 @@ impl<'a> Socket<'a> {
         }
         let sent = write_frame(&mut self.conn, false, opcode, message.as_bytes());
         self.note(sent)
+    }
+
+    /// Sends the JSON of a value as a text.
+    ///
+    /// # Errors
+    /// As [`send`](Socket::send); [`SendError::Closed`] also for a value that has no JSON form, after which the socket is closed with
+    /// 1011: a mistake of the program.
+    pub fn send_json<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SendError> {
+        match serde_json::to_string(value) {
+            Ok(text) => self.send(&text),
+            Err(_) => {
+                self.close(codec::close::INTERNAL_ERROR, "");
+                Err(SendError::Closed)
+            }
+        }
     }
 
     /// Remembers that the handler is to be told when there is room again.
@@ -145,6 +161,10 @@ impl<'a> Socket<'a> {
 
     pub(super) fn sockets(&self) -> &'a Sockets {
         self.sockets
+    }
+
+    pub(super) fn conn_ref(&self) -> &Conn<'a, SocketConn> {
+        &self.conn
     }
 
     pub(super) fn conn(&mut self) -> &mut Conn<'a, SocketConn> {

@@ -87,19 +87,29 @@ impl Socket<'_> {
         self.conn().join(topic, member, encoding)
     }
 
+    /// As [`join`](Socket::join), for a client that has what was published up to this number, as by
+    /// [`subscribe_since`](Socket::subscribe_since).
+    ///
+    /// # Errors
+    /// [`SubscribeError`].
+    pub fn join_since(&mut self, topic: &str, member: &str, sequence: u64) -> Result<Replay, SubscribeError> {
+        let encoding = self.encoding()?;
+        self.conn().join_since(topic, member, encoding, sequence)
+    }
+
     /// Ends a subscription; what was published before is still delivered. False if there is none.
     pub fn unsubscribe(&mut self, topic: &str) -> bool {
         self.conn().unsubscribe(topic)
     }
 
     /// Whether the socket subscribes to this topic, or this pattern.
-    pub fn is_subscribed(&mut self, topic: &str) -> bool {
-        self.conn().is_subscribed(topic)
+    pub fn is_subscribed(&self, topic: &str) -> bool {
+        self.conn_ref().is_subscribed(topic)
     }
 
     /// The topics and patterns that the socket subscribes to, in no order.
-    pub fn subscriptions(&mut self) -> Vec<Arc<str>> {
-        self.conn().subscriptions()
+    pub fn subscriptions(&self) -> Vec<Arc<str>> {
+        self.conn_ref().subscriptions()
     }
 
     /// Publishes to all subscribers of a topic, this socket too if it is one. See [`Topics::publish`](crate::Topics::publish).

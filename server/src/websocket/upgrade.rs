@@ -2,7 +2,7 @@
 
 use super::codec::handshake::{self, HandshakeError};
 use super::codec::{DeflateConfig, negotiate};
-use super::handler::{OnMessage, SocketHandler};
+use super::handler::{OnMessage, Refusal, SocketHandler};
 use super::line::{LineHandler, WebSocket};
 use super::options::SocketOptions;
 use super::sockets::{Sockets, TooManyKinds};
@@ -234,6 +234,11 @@ impl WebSocketUpgrade {
     /// Makes the connection a socket with a function for its messages.
     pub fn on_message(self, f: impl FnMut(&mut Socket<'_>, Message<'_>) + 'static) -> Response {
         self.accept(OnMessage(f))
+    }
+
+    /// Makes the connection a socket that is closed at once, with a code and a reason: the one way by which a page's script learns why.
+    pub fn refuse(self, code: u16, reason: &str) -> Response {
+        self.accept(Refusal { code, reason: reason.to_owned() })
     }
 
     /// Makes the connection a socket for a function that has it for itself, on a fiber: to receive and send in a straight line. What it
