@@ -234,6 +234,12 @@ fn rfc6455_5_5_control_frames_that_are_long_or_fragmented_fail() {
             inputs.push(masked(opcode, code(1000, "")));
         }
         all_fail(addr, "/ws", &[], 1002, &inputs);
+        // What a handler sends is cut.
+        let mut peer = Peer::open(addr, "/ws");
+        for len in [125, 126, 300, 70_000] {
+            peer.frame(FIN | TEXT, format!("ping {}", "x".repeat(len)));
+            assert_eq!(peer.next(), frame(FIN | PING, "x".repeat(125)), "{len}");
+        }
     });
 }
 
