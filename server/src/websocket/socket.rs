@@ -91,8 +91,9 @@ impl<'a> Socket<'a> {
         write_frame(&mut self.conn, false, Opcode::Ping, payload)
     }
 
-    /// Begins the closing handshake: a close frame goes out behind what is queued, and nothing can be sent after it. A code that must
-    /// not be sent (RFC 6455, 7.4) becomes 1011; a reason is cut to 123 bytes. A second call does nothing.
+    /// Begins the closing handshake: a close frame goes out behind what is queued, and nothing can be sent after it; the socket's
+    /// subscriptions end. A code that must not be sent (RFC 6455, 7.4) becomes 1011; a reason is cut to 123 bytes. A second call does
+    /// nothing.
     pub fn close(&mut self, code: u16, reason: &str) {
         self.sockets.begin_close(&mut self.conn, code, reason);
     }
