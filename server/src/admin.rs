@@ -2,12 +2,11 @@
 
 use crate::conn::defer::Deferred;
 use crate::context::Context;
-use crate::metrics;
+use crate::metrics::{self, Counts};
 use crate::response::Response;
 use crate::router::Router;
 use crate::server::Roster;
 use std::sync::{Arc, Mutex, PoisonError};
-use sws_runtime::Stats;
 
 /// The router of the admin address.
 pub(crate) fn router(roster: Arc<Roster>) -> Router {
@@ -19,7 +18,7 @@ pub(crate) fn router(roster: Arc<Roster>) -> Router {
 /// The counts of the workers that have answered; the last one sends them.
 struct Collection {
     roster: Arc<Roster>,
-    counts: Vec<Option<Stats>>,
+    counts: Vec<Option<Counts>>,
     answer: Option<Deferred>,
 }
 
@@ -31,7 +30,7 @@ fn ask_workers(roster: &Arc<Roster>, answer: Deferred) {
         Arc::new(Mutex::new(Collection { roster: Arc::clone(roster), counts, answer: Some(answer) }));
     for (number, handle) in handles.iter().enumerate() {
         let collection = Arc::clone(&collection);
-        let asked = handle.invoke(move || tell(&collection, number, sws_runtime::stats()));
+        let asked = handle.invoke(move || tell(&collection, number, Counts::take()));
         if asked.is_err() {
             // A worker that has ended, or has no room: the collection is dropped with the answer unsent, which is a 500.
             return;
@@ -39,14 +38,15 @@ fn ask_workers(roster: &Arc<Roster>, answer: Deferred) {
     }
 }
 
-fn tell(collection: &Mutex<Collection>, number: usize, stats: Stats) {
+fn tell(collection: &Mutex<Collection>, number: usize, counts: Counts) {
     let mut collection = collection.lock().unwrap_or_else(PoisonError::into_inner);
-    collection.counts[number] = Some(stats);
+    collection.counts[number] = Some(counts);
     if collection.counts.iter().any(Option::is_none) {
         return;
     }
     let counted = collection.counts.iter().flatten().enumerate();
-    let text = metrics::render(counted.map(|(number, stats)| (&**collection.roster.metrics(number), *stats)));
+    let text =
+        metrics::render(counted.map(|(number, counts)| (&**collection.roster.metrics(number), *counts)));
     if let Some(answer) = collection.answer.take() {
         // A client that has gone needs no answer.
         let _ = answer.answer(Response::with_type("text/plain; version=0.0.4", text));

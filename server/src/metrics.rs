@@ -3,6 +3,7 @@
 //! Each worker writes its own counters, alone, so an increment is a plain load and store. A reader on another thread sees each
 //! counter whole, and all of them nearly at one moment.
 
+use crate::websocket::{self, SocketStats};
 use http::StatusCode;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,12 +93,26 @@ impl WorkerMetrics {
     }
 }
 
+/// What a worker tells of itself, on its own thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) runtime: Stats,
+    pub(crate) sockets: SocketStats,
+}
+
+impl Counts {
+    /// Those of the worker on whose thread the caller is.
+    pub(crate) fn take() -> Counts {
+        Counts { runtime: sws_runtime::stats(), sockets: websocket::stats() }
+    }
+}
+
 /// Sums over workers, as Prometheus text.
-pub(crate) fn render<'a>(workers: impl Iterator<Item = (&'a WorkerMetrics, Stats)>) -> String {
+pub(crate) fn render<'a>(workers: impl Iterator<Item = (&'a WorkerMetrics, Counts)>) -> String {
     let mut sums = Sums::default();
     let mut out = String::new();
-    for (metrics, stats) in workers {
-        sums.add(metrics, stats);
+    for (metrics, counts) in workers {
+        sums.add(metrics, counts);
     }
     sums.write(&mut out);
     out
@@ -111,10 +126,11 @@ struct Sums {
     rejects: u64,
     panics: u64,
     stats: Vec<Stats>,
+    sockets: Vec<SocketStats>,
 }
 
 impl Sums {
-    fn add(&mut self, metrics: &WorkerMetrics, stats: Stats) {
+    fn add(&mut self, metrics: &WorkerMetrics, counts: Counts) {
         self.statuses.resize(STATUS_COUNT, 0);
         for (sum, counter) in self.statuses.iter_mut().zip(&metrics.statuses) {
             *sum += counter.load(Ordering::Relaxed);
@@ -125,7 +141,8 @@ impl Sums {
         self.latency_micros += metrics.latency_micros.load(Ordering::Relaxed);
         self.rejects += metrics.rejects.load(Ordering::Relaxed);
         self.panics += metrics.panics.load(Ordering::Relaxed);
-        self.stats.push(stats);
+        self.stats.push(counts.runtime);
+        self.sockets.push(counts.sockets);
     }
 
     fn write(&self, out: &mut String) {
@@ -176,6 +193,42 @@ impl Sums {
         );
         line("gauge", "receive_buffers", "Receive buffers.", sum(|s| u64::from(s.receive_buffers.provided)));
         line("counter", "receive_starved_total", "Receives without a buffer.", sum(|s| s.starved));
+        self.write_live(&mut line);
+    }
+
+    /// Sockets and topics.
+    fn write_live(&self, line: &mut impl FnMut(&str, &str, &str, u64)) {
+        let sum = |of: fn(&Stats) -> u64| self.stats.iter().map(of).sum::<u64>();
+        let sockets = |of: fn(&SocketStats) -> u64| self.sockets.iter().map(of).sum::<u64>();
+        line("gauge", "websockets", "Open WebSockets.", sockets(|s| s.sockets as u64));
+        line("gauge", "topics", "Topics with subscribers, by worker.", sum(|s| s.topics as u64));
+        line("gauge", "memberships", "Subscriptions.", sum(|s| s.memberships as u64));
+        line("counter", "published_total", "Publications that reached a worker.", sum(|s| s.published));
+        line("counter", "delivered_total", "Publications given to subscribers.", sum(|s| s.delivered));
+        line(
+            "counter",
+            "messages_refused_total",
+            "Messages refused to slow peers.",
+            sum(|s| s.messages_refused),
+        );
+        line(
+            "counter",
+            "messages_dropped_total",
+            "Messages dropped for newer ones.",
+            sum(|s| s.messages_dropped),
+        );
+        line(
+            "counter",
+            "messages_replaced_total",
+            "Messages replaced by later ones of their key.",
+            sum(|s| s.messages_replaced),
+        );
+        line(
+            "counter",
+            "closed_slow_total",
+            "Connections closed for being too slow.",
+            sum(|s| s.closed_slow),
+        );
     }
 
     fn write_requests(&self, out: &mut String) {
@@ -213,7 +266,7 @@ mod tests {
         metrics.count_request(StatusCode::OK, Duration::from_millis(3));
         metrics.count_reject(StatusCode::BAD_REQUEST);
         metrics.end_turn(|| Duration::from_micros(60));
-        let text = render([(&metrics, Stats::default())].into_iter());
+        let text = render([(&metrics, Counts::default())].into_iter());
         assert!(text.contains("sws_requests_total{status=\"200\"} 2\n"), "{text}");
         assert!(text.contains("sws_requests_total{status=\"400\"} 1\n"));
         assert!(text.contains("sws_request_seconds_bucket{le=\"0.00005\"} 0\n"));
