@@ -27,8 +27,13 @@ const FORBIDDING_ROOMS: &[&str] = &["server", "examples", "stackpool", "content"
 const PURE: &[&str] = &[
     "stackpool/src/wheel",
     "stackpool/src/pool",
+    "runtime/src/topics/members",
+    "runtime/src/topics/log",
+    "runtime/src/topics/directory",
+    "runtime/src/topics/options",
     "server/src/http1",
     "server/src/websocket/codec",
+    "server/src/sse/event",
     "server/src/static_files/path",
     "server/src/static_files/range",
     "server/src/static_files/conditional",
