@@ -67,6 +67,13 @@ pub fn current_fiber() -> Option<FiberId> {
     core::try_with(|core| core.fibers.current()).flatten()
 }
 
+/// Whether the running fiber has never waited and nobody knows it by an id, so that it can go on with other work as if it were
+/// a new one. False off a fiber.
+#[inline]
+pub fn is_fresh_fiber() -> bool {
+    core::try_with(|core| core.fibers.is_fresh()).unwrap_or(false)
+}
+
 /// Time since the worker was made, as read once in this turn: costs nothing.
 ///
 /// # Panics

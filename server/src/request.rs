@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use sws_runtime::Held;
 
 use crate::body::RequestBody;
-use crate::http1::Head;
+use crate::http1::{Decoded, Framing, Head, HeadLimits, decode};
 
 /// The most parameters that one route may have; more are refused when the router is built.
 pub const PARAMS_MAX: usize = 8;
@@ -21,8 +21,8 @@ pub const PARAMS_MAX: usize = 8;
 pub(crate) enum RequestBytes {
     /// Bytes of its own.
     Owned(Vec<u8>),
-    /// In the buffer in which they were received.
-    Held(Held),
+    /// In the buffer in which they were received; the head begins at `start`.
+    Held { bytes: Held, start: usize },
 }
 
 impl Deref for RequestBytes {
@@ -31,7 +31,7 @@ impl Deref for RequestBytes {
     fn deref(&self) -> &[u8] {
         match self {
             Self::Owned(bytes) => bytes,
-            Self::Held(bytes) => bytes,
+            Self::Held { bytes, start } => &bytes[*start..],
         }
     }
 }
@@ -175,6 +175,10 @@ impl Request {
         }
     }
 
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+
     pub(crate) fn params(&self) -> &Params {
         &self.params
     }
@@ -195,11 +199,28 @@ impl Request {
         self.peer = peer;
     }
 
+    /// Decodes the request behind this one, if its head and body are whole and in the bytes that are held. Returns whether
+    /// it is; if not, this request is over all the same.
+    pub(crate) fn decode_next(&mut self, limits: &HeadLimits) -> bool {
+        let RequestBytes::Held { bytes, start } = &mut self.bytes else { return false };
+        *start += self.head.len();
+        let rest = &bytes[*start..];
+        // One with a body needs more than its head.
+        !rest.is_empty()
+            && decode(rest, limits, &mut self.head) == Decoded::Complete
+            && matches!(self.head.framing(), Framing::None | Framing::Length(0))
+    }
+
+    /// Gives back what belongs to the handler, and keeps the bytes.
+    pub(crate) fn end(&mut self) {
+        self.body = RequestBody::empty();
+        self.params.clear();
+    }
+
     /// Gives back all that the request held, but for the memory of its head.
     pub(crate) fn clear(&mut self) {
         self.bytes = RequestBytes::Owned(Vec::new());
-        self.body = RequestBody::empty();
-        self.params.clear();
+        self.end();
     }
 }
 

@@ -180,6 +180,12 @@ impl Fibers {
         self.running.active.get()
     }
 
+    /// Whether the running fiber has no record, so that nobody can wake or cancel it.
+    #[inline]
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.on_fiber() && self.running.id.get().is_none()
+    }
+
     /// Runs `f` as a fiber, now, on the shared stack. Called on the loop's own stack only.
     ///
     /// # Panics

@@ -1,7 +1,7 @@
 //! From a handler's call to the end of its request.
 
 use super::respond::Begun;
-use super::service::Shared;
+use super::service::{Batch, Shared};
 use super::takeover::take_over;
 use super::{BodyLeft, HttpConn, Phase, RequestFacts, respond, update, with_request};
 use crate::context::Context;
@@ -10,13 +10,48 @@ use crate::response::Response;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use sws_runtime::{Conn, cancel_fiber, current_fiber, turn_time, with_conn};
+use sws_runtime::{Conn, cancel_fiber, current_fiber, is_fresh_fiber, turn_time, with_conn};
 
-/// Runs on the request's fiber: handler, answer, and what follows it.
+/// Runs on the request's fiber: handler, answer, and what follows it. A fiber that did not wait goes on with the next
+/// requests of the same data, which saves each of them a switch there and back; `on_data` learns of it by [`Shared::batch`].
 pub(super) fn serve(mut ctx: Box<Context>) {
-    let Some((shared, facts)) = ctx.connection() else { return };
-    let outcome = catch_unwind(AssertUnwindSafe(|| shared.app.handle(&mut ctx)));
-    let response = match outcome {
+    let Some((shared, mut facts)) = ctx.connection() else { return };
+    loop {
+        let response = handle(&shared, &facts, &mut ctx);
+        let takeover = ctx.take_takeover();
+        match (response, takeover) {
+            (Some(response), None) if is_fresh_fiber() && respond::is_small(response.body()) => {
+                let ended = quietly(&shared, || ctx.end_request());
+                answer(&shared, &facts, response);
+                if !ended {
+                    return drop_quietly(ctx);
+                }
+                match next(&shared, &facts, &mut ctx) {
+                    Some(following) => facts = following,
+                    None => return shared.keep_context(ctx),
+                }
+            }
+            (response, takeover) => {
+                // The request goes before the answer is sent: its bytes are given back to the kernel.
+                quietly(&shared, || shared.keep_context(ctx));
+                match (response, takeover) {
+                    (Some(response), None) => {
+                        answer(&shared, &facts, response);
+                    }
+                    (Some(response), Some(takeover)) => {
+                        take_over(&shared, &facts, response, takeover);
+                    }
+                    (None, _) => wait_for_deferred(&shared, &facts),
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Calls the handler; `None` if it deferred its answer.
+fn handle(shared: &Shared, facts: &RequestFacts, ctx: &mut Context) -> Option<Response> {
+    match catch_unwind(AssertUnwindSafe(|| shared.app.handle(ctx))) {
         Ok(_) if ctx.is_deferred() => None,
         Ok(response) => Some(response),
         Err(payload) => {
@@ -26,21 +61,46 @@ pub(super) fn serve(mut ctx: Box<Context>) {
             shared.deferrals.forget(facts.id);
             Some(Response::internal_error())
         }
-    };
-    let takeover = ctx.take_takeover();
-    // The request goes before the answer is sent: its bytes are given back to the kernel.
-    if catch_unwind(AssertUnwindSafe(|| shared.keep_context(ctx))).map_err(drop_quietly).is_err() {
+    }
+}
+
+/// Begins the next request of the data that `on_data` was called with, if it is a plain one and it is its turn. All others are
+/// left to `on_data`.
+fn next(shared: &Shared, facts: &RequestFacts, ctx: &mut Context) -> Option<RequestFacts> {
+    let Batch { budget, taken } = shared.batch.get();
+    if budget <= 1 {
+        return None;
+    }
+    let limits = &shared.limits;
+    with_conn::<HttpConn, _>(facts.id, |conn| {
+        let ready = conn.update(|state| state.phase == Phase::Head && state.sequence == facts.sequence);
+        if !ready
+            || conn.pending_output() > limits.output_bytes_high
+            || !ctx.request_mut().decode_next(&limits.head)
+        {
+            return None;
+        }
+        let sequence = conn.update(|state| {
+            state.begin(BodyLeft::None);
+            state.sequence
+        });
+        let head = ctx.request().head();
+        shared.batch.set(Batch { budget: budget - 1, taken: taken + head.len() });
+        let next = RequestFacts::new(facts.id, sequence, head);
+        ctx.set_facts(next);
+        ctx.set_body_bytes_max(limits.body_bytes_max);
+        Some(next)
+    })
+    .flatten()
+}
+
+/// Gives back what handlers left, whose destructors may panic. Returns whether none did.
+fn quietly(shared: &Shared, f: impl FnOnce()) -> bool {
+    let done = catch_unwind(AssertUnwindSafe(f)).map_err(drop_quietly).is_ok();
+    if !done {
         shared.metrics.count_panic();
     }
-    match (response, takeover) {
-        (Some(response), None) => {
-            answer(&shared, &facts, response);
-        }
-        (Some(response), Some(takeover)) => {
-            take_over(&shared, &facts, response, takeover);
-        }
-        (None, _) => wait_for_deferred(&shared, &facts),
-    }
+    done
 }
 
 /// Drops what a panic carried, or what a handler left: its destructor may panic again.

@@ -26,9 +26,9 @@ mod writer;
 
 pub(crate) use service::{HttpService, Shared};
 
-use crate::http1::ChunkedDecoder;
-use http::Version;
-use sws_runtime::{Conn, ConnId, FiberId, with_conn};
+use crate::http1::{ChunkedDecoder, Head};
+use http::{Method, Version};
+use sws_runtime::{Conn, ConnId, FiberId, turn_time, with_conn};
 
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +78,19 @@ pub(crate) struct HttpConn {
 
 const _: () = assert!(size_of::<HttpConn>() <= 64);
 
+impl HttpConn {
+    /// A request begins, inside of `on_data`.
+    #[inline]
+    fn begin(&mut self, body: BodyLeft) {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.phase = Phase::Handling;
+        self.body = body;
+        self.scanned = 0;
+        let Flags { ended, draining, .. } = self.flags;
+        self.flags = Flags { inline: true, ended, draining, ..Flags::default() };
+    }
+}
+
 /// Yes-or-no facts of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Flags {
@@ -113,6 +126,20 @@ pub(crate) struct RequestFacts {
     pub(crate) is_head: bool,
     /// When it came, on the worker's clock.
     pub(crate) began: std::time::Duration,
+}
+
+impl RequestFacts {
+    #[inline]
+    fn new(id: ConnId, sequence: u32, head: &Head) -> RequestFacts {
+        RequestFacts {
+            id,
+            sequence,
+            version: head.version(),
+            keep_alive: head.keep_alive(),
+            is_head: *head.method() == Method::HEAD,
+            began: turn_time(),
+        }
+    }
 }
 
 /// Calls `f` with a connection that is still busy with the request of this number.

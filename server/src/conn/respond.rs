@@ -33,6 +33,17 @@ pub(super) enum Begun {
     Broken(SendError),
 }
 
+/// Whether a body is queued at once with its head, so that its fiber does not wait.
+pub(super) fn is_small(body: &Body) -> bool {
+    match body {
+        Body::Empty => true,
+        Body::Static(bytes) => bytes.len() <= INLINE_MAX,
+        Body::Bytes(bytes) => bytes.len() <= INLINE_MAX,
+        Body::Buffer(bytes) => bytes.len() <= INLINE_MAX,
+        Body::File(_) | Body::Stream(_) => false,
+    }
+}
+
 /// Queues the head, and the body behind it if that is small.
 pub(super) fn begin(
     shared: &Shared,

@@ -1,7 +1,7 @@
 //! The callbacks of an HTTP connection: what the loop tells it, and what it makes of it.
 
 use super::body::ConnBody;
-use super::{BodyLeft, Flags, HttpConn, Phase, RequestFacts, finish};
+use super::{BodyLeft, HttpConn, Phase, RequestFacts, finish};
 use crate::body::RequestBody;
 use crate::conn::defer::Deferrals;
 use crate::context::Context;
@@ -27,6 +27,17 @@ const PIPELINED_BYTES: usize = 512;
 const PIPELINED_OUTPUT: usize = 16 * 1024;
 /// Contexts kept for the next requests.
 const CONTEXTS_KEPT: usize = 64;
+/// Bytes behind a request that its fiber may go on with. Where buffers are scarce they are copied, so they are few.
+const BATCH_BYTES: usize = 4096;
+
+/// What the fiber of a request may do behind it, see [`finish::serve`].
+#[derive(Clone, Copy, Default)]
+pub(super) struct Batch {
+    /// Requests of this turn that are left, the one that is handled included.
+    pub(super) budget: u32,
+    /// Bytes of the requests that it took.
+    pub(super) taken: usize,
+}
 
 /// What all HTTP connections of a worker share.
 pub(crate) struct Shared {
@@ -37,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) sockets: Rc<Sockets>,
     date: RefCell<DateCache>,
     date_due: Cell<Duration>,
+    pub(super) batch: Cell<Batch>,
     /// Used ones: a request is decoded, handled and answered in one place on the heap, and moved only by its address.
     #[expect(clippy::vec_box, reason = "a context is moved by its address")]
     contexts: RefCell<Vec<Box<Context>>>,
@@ -58,6 +70,7 @@ impl Shared {
             sockets,
             date: RefCell::new(DateCache::new(0)),
             date_due: Cell::new(Duration::ZERO),
+            batch: Cell::default(),
             contexts: RefCell::new(Vec::new()),
             peers: Rc::new(Peers),
         })
@@ -143,7 +156,12 @@ impl HttpService {
                 Phase::Head if conn.pending_output() > limits.output_bytes_high => {
                     break;
                 }
-                Phase::Head => self.request(conn, data, at),
+                Phase::Head => {
+                    self.shared.batch.set(Batch { budget, taken: 0 });
+                    let step = self.request(conn, data, at);
+                    budget = self.shared.batch.get().budget;
+                    step
+                }
                 Phase::Discarding => self.discard(conn, &data[at..]),
                 Phase::Handling | Phase::Deferred | Phase::Gone => Step::Stop(0),
                 Phase::Closing => Step::Close,
@@ -242,22 +260,11 @@ impl HttpService {
         };
         let expects = head.expect_continue() && !matches!(left, BodyLeft::None) && rest.is_empty();
         let sequence = conn.update(|state| {
-            state.sequence = state.sequence.wrapping_add(1);
-            state.phase = Phase::Handling;
-            state.body = left;
-            state.scanned = 0;
-            let (ended, draining) = (state.flags.ended, state.flags.draining);
-            state.flags = Flags { inline: true, expects, ended, draining, ..Flags::default() };
+            state.begin(left);
+            state.flags.expects = expects;
             state.sequence
         });
-        let facts = RequestFacts {
-            id: conn.id(),
-            sequence,
-            version: head.version(),
-            keep_alive: head.keep_alive(),
-            is_head: *head.method() == http::Method::HEAD,
-            began: turn_time(),
-        };
+        let facts = RequestFacts::new(conn.id(), sequence, head);
         let body = match (left, whole) {
             (_, Some(bytes)) => RequestBody::from(bytes),
             (BodyLeft::None, None) => RequestBody::empty(),
@@ -271,12 +278,16 @@ impl HttpService {
         };
         let key = u64::from(facts.id.index) << 32 | u64::from(facts.id.generation);
         let peer = Peer::Lazy { resolver: Rc::clone(&self.shared.peers), key };
-        let bytes = RequestBytes::Held(data.hold(at..at + head_len));
+        let held = match rest.len() {
+            len if taken == 0 && matches!(left, BodyLeft::None) => head_len + len.min(BATCH_BYTES),
+            _ => head_len,
+        };
+        let bytes = RequestBytes::Held { bytes: data.hold(at..at + held), start: 0 };
         ctx.request_mut().begin(bytes, body, peer);
         ctx.set_body_bytes_max(self.shared.limits.body_bytes_max);
         ctx.set_deferral(Rc::clone(&self.shared), facts);
         self.run(conn, ctx);
-        Step::Taken(head_len + taken)
+        Step::Taken(head_len + taken + self.shared.batch.get().taken)
     }
 
     /// Runs the handler until it returns or first waits.

@@ -104,6 +104,13 @@ impl Context {
         }
     }
 
+    /// Another request of the same connection has the context now.
+    pub(crate) fn set_facts(&mut self, next: RequestFacts) {
+        if let Deferral::Connection(_, facts) = &mut self.deferral {
+            *facts = next;
+        }
+    }
+
     pub(crate) fn set_mailbox(&mut self, mailbox: Arc<Mailbox>) {
         self.deferral = Deferral::Mailbox(mailbox);
     }
@@ -138,11 +145,17 @@ impl Context {
 
     /// Makes the context ready for another request.
     pub(crate) fn clear(&mut self) {
+        self.end_request();
         self.request.clear();
+        self.deferral = Deferral::None;
+    }
+
+    /// Gives back what middleware and handler left, and keeps what the next request of the same data has too.
+    pub(crate) fn end_request(&mut self) {
+        self.request.end();
         self.endpoint = None;
         self.extensions.clear();
         self.headers.clear();
-        self.deferral = Deferral::None;
         self.takeover = None;
     }
 
