@@ -102,6 +102,12 @@ impl Request {
         self.head.path(&self.bytes)
     }
 
+    /// The bytes of [`Request::path`].
+    #[inline]
+    pub(crate) fn path_bytes(&self) -> &[u8] {
+        self.head.path_bytes(&self.bytes)
+    }
+
     /// What follows the first `?` of the target, as it was sent.
     pub fn query(&self) -> Option<&str> {
         self.head.query(&self.bytes)

@@ -152,11 +152,18 @@ impl Head {
 
     /// The path of the target, still percent-encoded. It begins with `/`, or is `*` for a server-wide OPTIONS.
     pub fn path<'b>(&self, bytes: &'b [u8]) -> &'b str {
+        // What the decoder saw was ASCII.
+        std::str::from_utf8(self.path_bytes(bytes)).unwrap_or_default()
+    }
+
+    /// The bytes of [`Head::path`].
+    #[inline]
+    pub(crate) fn path_bytes<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
         if self.path.start == self.path.end {
             // RFC 9112, 3.2.1 and 3.2.4: an empty path is "/", or "*" for an OPTIONS without a query.
-            return if self.method == Method::OPTIONS && self.query.is_none() { "*" } else { "/" };
+            return if self.method == Method::OPTIONS && self.query.is_none() { b"*" } else { b"/" };
         }
-        self.path.text(bytes)
+        self.path.of(bytes)
     }
 
     /// What stands behind the first `?` of the target, still percent-encoded.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use http::Method;
 use http::header::HeaderValue;
 
-use super::app::{App, Endpoint, Fallback, Route, answer_not_found, answer_unhandled};
+use super::app::{App, Endpoint, Fallback, Literals, Route, answer_not_found, answer_unhandled};
 use super::{Child, MethodRouter, Named, RouteError, Router};
 use crate::context::StateMap;
 use crate::middleware::Layer;
@@ -200,14 +200,20 @@ impl Builder {
         let server_allow = allow(drafts.iter().flat_map(|draft| &draft.endpoints).map(|(method, _)| method));
         let named = Named { handler: answer_unhandled(server_allow), name: "OPTIONS *" };
         let server_options = root.endpoint(named, None);
-        let mut tree = matchit::Router::new();
+        let (mut routes, mut tree, mut literals) = (Vec::new(), matchit::Router::new(), Vec::new());
         for draft in drafts {
             let pattern = Rc::clone(&draft.pattern);
-            tree.insert(pattern.as_ref(), draft.finish()).map_err(|error| route_error(&pattern, error))?;
+            let number = routes.len();
+            tree.insert(pattern.as_ref(), number).map_err(|error| route_error(&pattern, error))?;
+            // Also one with an escaped brace is the tree's.
+            if !pattern.contains(['{', '}']) {
+                literals.push((Box::from(pattern.as_bytes()), number));
+            }
+            routes.push(draft.finish());
         }
         fallbacks.sort_by_key(|(_, fallback)| std::cmp::Reverse(fallback.prefix.len()));
         let fallbacks = fallbacks.into_iter().map(|(_, fallback)| fallback).collect();
-        Ok(App { tree, fallbacks, server_options })
+        Ok(App { routes, tree, literals: Literals::new(literals), fallbacks, server_options })
     }
 }
 
