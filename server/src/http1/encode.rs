@@ -99,16 +99,24 @@ pub fn encode_head<'h>(
     head: &ResponseHead<'_>,
     headers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>,
 ) {
-    const USUAL_BYTES: usize = 256;
-    out.reserve(USUAL_BYTES);
-    encode_status_line(out, head.status);
-    if !head.status.is_informational() {
-        out.extend_from_slice(head.date.line());
-    }
+    const HEAD_ESTIMATE: usize = 256;
+    out.reserve(HEAD_ESTIMATE);
     let content_type = head.content_type.filter(|value| is_clean(value));
     debug_assert_eq!(content_type, head.content_type, "a Content-Type with control characters");
+    match content_type {
+        // Nearly every answer: one copy of fixed length.
+        Some(_) if head.status == StatusCode::OK => out.extend_from_slice(&head.date.usual),
+        _ => {
+            encode_status_line(out, head.status);
+            if !head.status.is_informational() {
+                out.extend_from_slice(head.date.line());
+            }
+            if content_type.is_some() {
+                out.extend_from_slice(CONTENT_TYPE_NAME);
+            }
+        }
+    }
     if let Some(value) = content_type {
-        out.extend_from_slice(b"Content-Type: ");
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
@@ -164,7 +172,7 @@ pub fn encode_last_chunk(out: &mut Vec<u8>) {
 
 fn encode_status_line(out: &mut Vec<u8>, status: StatusCode) {
     let line: &[u8] = match status.as_u16() {
-        200 => b"HTTP/1.1 200 OK\r\n",
+        200 => OK_LINE,
         201 => b"HTTP/1.1 201 Created\r\n",
         204 => b"HTTP/1.1 204 No Content\r\n",
         206 => b"HTTP/1.1 206 Partial Content\r\n",
@@ -221,6 +229,10 @@ pub(crate) fn is_clean(value: &str) -> bool {
 const DECIMAL_BYTES_MAX: usize = 20;
 
 fn encode_decimal(out: &mut Vec<u8>, value: u64) {
+    if value < 100 {
+        let (tens, ones) = (b'0' + (value / 10) as u8, b'0' + (value % 10) as u8);
+        return if tens == b'0' { out.push(ones) } else { out.extend_from_slice(&[tens, ones]) };
+    }
     let mut digits = [0; DECIMAL_BYTES_MAX];
     let mut start = digits.len();
     let mut rest = value;
@@ -239,6 +251,10 @@ fn encode_decimal(out: &mut Vec<u8>, value: u64) {
 const DATE_BYTES: usize = 29;
 const DATE_NAME: &[u8] = b"Date: ";
 const DATE_LINE_BYTES: usize = DATE_NAME.len() + DATE_BYTES + 2;
+const OK_LINE: &[u8] = b"HTTP/1.1 200 OK\r\n";
+const CONTENT_TYPE_NAME: &[u8] = b"Content-Type: ";
+const DATE_LINE: std::ops::Range<usize> = OK_LINE.len()..OK_LINE.len() + DATE_LINE_BYTES;
+const USUAL_BYTES: usize = DATE_LINE.end + CONTENT_TYPE_NAME.len();
 
 /// First second that an IMF-fixdate cannot say: the year 10000.
 const DATE_SECONDS_END: u64 = 253_402_300_800;
@@ -256,13 +272,17 @@ const DATE_SECONDS_END: u64 = 253_402_300_800;
 #[derive(Clone, Debug)]
 pub struct DateCache {
     unix_seconds: u64,
-    line: [u8; DATE_LINE_BYTES],
+    /// What nearly every answer begins with: the status line of a 200, the Date line, the name of Content-Type.
+    usual: [u8; USUAL_BYTES],
 }
 
 impl DateCache {
     /// A cache for this second.
     pub fn new(now_unix_seconds: u64) -> Self {
-        let mut cache = DateCache { unix_seconds: now_unix_seconds, line: [b' '; DATE_LINE_BYTES] };
+        let mut usual = [b' '; USUAL_BYTES];
+        usual[..OK_LINE.len()].copy_from_slice(OK_LINE);
+        usual[DATE_LINE.end..].copy_from_slice(CONTENT_TYPE_NAME);
+        let mut cache = DateCache { unix_seconds: now_unix_seconds, usual };
         cache.format();
         cache
     }
@@ -277,18 +297,18 @@ impl DateCache {
 
     /// The 29 bytes of the date.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.line[DATE_NAME.len()..][..DATE_BYTES]).unwrap_or_default()
+        std::str::from_utf8(&self.line()[DATE_NAME.len()..][..DATE_BYTES]).unwrap_or_default()
     }
 
     /// The whole line, from `Date: ` to CRLF.
     pub fn line(&self) -> &[u8] {
-        &self.line
+        &self.usual[DATE_LINE]
     }
 
     fn format(&mut self) {
         let seconds = self.unix_seconds.min(DATE_SECONDS_END - 1);
         let date = httpdate::HttpDate::from(UNIX_EPOCH + Duration::from_secs(seconds));
-        let written = write!(&mut self.line[..], "Date: {date}\r\n");
+        let written = write!(&mut self.usual[DATE_LINE], "Date: {date}\r\n");
         assert!(written.is_ok(), "an IMF-fixdate has {DATE_BYTES} bytes");
     }
 }
