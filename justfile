@@ -48,6 +48,10 @@ figures *ARGS:
 million *ARGS:
     cargo run --release --locked -p benches --bin million -- {{ ARGS }}
 
+# The members of a topic that read, beside a thousand that have stopped.
+slow-peers *ARGS:
+    cargo run --release --locked -p benches --bin slow_peers -- {{ ARGS }}
+
 # Slots and deadlines for a million connections, without sockets.
 slots-million *ARGS:
     cargo run --release --locked -p benches --bin slots_million -- {{ ARGS }}
@@ -59,6 +63,14 @@ fuzz SECONDS="60":
 # The scripted ring: 10,000 seeds, or one SEED as a failing test prints it.
 sim SEED="":
     RUSTFLAGS="--cfg sws_sim" {{ if SEED == "" { "" } else { "SWS_SIM_SEED=" + SEED } }} SWS_SIM_SEEDS="${SWS_SIM_SEEDS:-10000}" CARGO_PROFILE_DEV_OPT_LEVEL=2 cargo test --locked -p tests --test sim -- --nocapture
+
+# Messages of any size in any pieces: 1,000 seeds, or one SEED as a failing test prints it.
+ws-sizes SEED="":
+    {{ if SEED == "" { "" } else { "SWS_SIZES_SEED=" + SEED } }} SWS_SIZES_SEEDS="${SWS_SIZES_SEEDS:-1000}" cargo test --release --locked -p sws --test websocket_sizes
+
+# Sockets whose peers break off for SECONDS, and whose peers stop reading.
+ws-faults SECONDS="60":
+    SWS_FAULTS_SECONDS={{ SECONDS }} cargo test --release --locked -p sws --test websocket_faults -- --nocapture
 
 # The documentation, without warnings.
 doc:

@@ -13,6 +13,8 @@
 //! bin/submit_latency ─ submit_latency   a job and its answer, beside the ping-pong
 //! bin/quiet ──── quiet                  idle connections held by receives and by polls
 //! bin/million ── million                very many idle WebSocket connections, and a few that talk
+//! bin/slow_peers ┬ slow_peers           members of a topic that read, beside some that stopped
+//!                └ load::ws
 //! bin/slots_million ─ slots_million     slots and deadlines for as many, without sockets
 //! bin/figures                           all of them, as one document
 //! ```
@@ -37,6 +39,7 @@ pub mod process;
 pub mod quiet;
 pub mod ring;
 pub mod slots_million;
+pub mod slow_peers;
 pub mod submit_latency;
 pub mod suspended;
 pub mod sws_server;

@@ -4,7 +4,7 @@
 //! descriptor that the caller's borrow keeps open.
 
 use std::io::{self, Read};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -73,28 +73,43 @@ pub fn connect_from(source: Option<IpAddr>, addr: SocketAddr) -> io::Result<TcpS
     let (Some(IpAddr::V4(source)), SocketAddr::V4(to)) = (source, addr) else {
         return TcpStream::connect(addr);
     };
+    let socket = stream_socket()?;
+    set_option(&socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
+    let from = sockaddr(source.octets(), 0);
+    // SAFETY: a sockaddr_in that outlives the call, with its size.
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const from).cast(), size_of_val(&from) as u32) })?;
+    connect(socket, to)
+}
+
+/// Connects with segments of at most `segment_bytes_max`, as over a network: the kernel makes the buffers of a connection for ten
+/// of them, and those of loopback are 64 KB.
+pub fn connect_in_segments(addr: SocketAddr, segment_bytes_max: i32) -> io::Result<TcpStream> {
+    let SocketAddr::V4(to) = addr else { return TcpStream::connect(addr) };
+    let socket = stream_socket()?;
+    set_option(&socket, libc::IPPROTO_TCP, libc::TCP_MAXSEG, segment_bytes_max)?;
+    connect(socket, to)
+}
+
+fn stream_socket() -> io::Result<OwnedFd> {
     // SAFETY: creates a descriptor and touches no memory.
     let fd = check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) })?;
     // SAFETY: `fd` was just created and nobody else owns it.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-    let late_port: i32 = 1;
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn set_option(socket: &OwnedFd, level: i32, name: i32, value: i32) -> io::Result<()> {
+    let size = size_of_val(&value) as u32;
     // SAFETY: the option value is an int that outlives the call, and its size is given.
-    check(unsafe {
-        libc::setsockopt(
-            fd,
-            libc::IPPROTO_IP,
-            libc::IP_BIND_ADDRESS_NO_PORT,
-            (&raw const late_port).cast(),
-            size_of::<i32>() as u32,
-        )
-    })?;
-    let from = sockaddr(source.octets(), 0);
-    // SAFETY: a sockaddr_in that outlives the call, with its size.
-    check(unsafe { libc::bind(fd, (&raw const from).cast(), size_of_val(&from) as u32) })?;
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), size) })?;
+    Ok(())
+}
+
+fn connect(socket: OwnedFd, to: SocketAddrV4) -> io::Result<TcpStream> {
     let to = sockaddr(to.ip().octets(), to.port());
+    let size = size_of_val(&to) as u32;
     loop {
-        // SAFETY: as above.
-        let connected = check(unsafe { libc::connect(fd, (&raw const to).cast(), size_of_val(&to) as u32) });
+        // SAFETY: a sockaddr_in that outlives the call, with its size.
+        let connected = check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const to).cast(), size) });
         match connected {
             // Work of a ring on this thread interrupts; asked again, the call waits for the same attempt.
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

@@ -61,6 +61,7 @@ const SECTIONS: &[Section] = &[
         args: "--connections 15000 --active-seconds 10",
         tiny: "--tiny",
     },
+    Section { title: "Members that stop reading", program: "slow_peers", args: "", tiny: "--tiny" },
     Section { title: "Slots without sockets", program: "slots_million", args: "", tiny: "--tiny" },
     Section { title: "Fibers", program: "fiber_cost", args: "", tiny: "--tiny" },
     Section { title: "Work on the pool", program: "submit_latency", args: "", tiny: "--tiny" },

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::WsError;
 use super::script::{Content, Progress, Script, scripts};
 use crate::load::loopback_source;
-use crate::sys::{connect_from, read};
+use crate::sys::{connect_from, connect_in_segments, read};
 use crate::ws::{HEAD_END, check_upgrade, upgrade_request};
 
 /// Idle WebSockets, from as many loopback source addresses as their ports require.
@@ -19,6 +19,8 @@ pub struct WsIdleSet {
 /// The longest head of an answer to an upgrade.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of a segment over Ethernet.
+const SEGMENT_BYTES: i32 = 1448;
 /// Bytes of the messages.
 const PAYLOAD_BYTES: usize = 64;
 
@@ -29,6 +31,20 @@ impl WsIdleSet {
         let mut streams = Vec::with_capacity(count);
         for index in 0..count {
             let stream = connected(index, addr)?;
+            upgrade(&stream, addr, path, false)?;
+            streams.push(stream);
+        }
+        Ok(WsIdleSet { streams, script })
+    }
+
+    /// As [`open`](WsIdleSet::open), for those that will not read: with segments as over a network, so that the kernel keeps
+    /// little for each.
+    pub fn open_in_segments(addr: SocketAddr, path: &str, count: usize) -> Result<Self, WsError> {
+        let script = scripts(addr, path, &Content::text(PAYLOAD_BYTES))?.swap_remove(0);
+        let mut streams = Vec::with_capacity(count);
+        for _ in 0..count {
+            let stream = connect_in_segments(addr, SEGMENT_BYTES)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
             upgrade(&stream, addr, path, false)?;
             streams.push(stream);
         }
