@@ -24,6 +24,7 @@ mod body;
 mod conn;
 mod context;
 mod extract;
+mod gate;
 mod handler;
 mod into_response;
 mod limits;

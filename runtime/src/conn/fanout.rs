@@ -42,6 +42,16 @@ impl Conns {
         self.slots.borrow().get(id).is_some_and(|slot| slot.flags & flag::OVERFLOWED != 0)
     }
 
+    /// Whether publications are no more for a connection.
+    #[inline]
+    pub(crate) fn is_muted(&self, id: ConnId) -> bool {
+        self.slots.borrow().get(id).is_none_or(|slot| slot.flags & flag::MUTED != 0)
+    }
+
+    pub(crate) fn mute(&self, id: ConnId) {
+        self.with(id, |slot| slot.flags |= flag::MUTED);
+    }
+
     /// Queues `messages` whole messages that lie in one piece for each of these slots, by reference. Those that are behind, so that
     /// they have to get the messages one by one, are put into `slow`; those that take nothing any more are passed over.
     pub(crate) fn fan_out(
@@ -61,7 +71,7 @@ impl Conns {
         let mut dirty = self.dirty.borrow_mut();
         for &index in members {
             let Some(slot) = slots.by_index_mut(index).filter(|slot| can_take(slot)) else { continue };
-            if slot.flags & flag::OVERFLOWED != 0 {
+            if slot.flags & (flag::OVERFLOWED | flag::MUTED) != 0 {
                 continue;
             }
             let id = ConnId { index, generation: slot.generation() };

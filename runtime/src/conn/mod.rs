@@ -74,6 +74,8 @@ pub(crate) mod flag {
     pub(crate) const DOOMED: u32 = 1 << 15;
     /// Too much waited, and the handler is to be told; nothing more is queued.
     pub(crate) const OVERFLOWED: u32 = 1 << 16;
+    /// Publications are not for the connection any more.
+    pub(crate) const MUTED: u32 = 1 << 19;
     /// Where an [`Overflow`](crate::Overflow) is kept.
     pub(crate) const OVERFLOW_SHIFT: u32 = 17;
     pub(crate) const OVERFLOW_MASK: u32 = 0b11 << OVERFLOW_SHIFT;

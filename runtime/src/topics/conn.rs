@@ -115,6 +115,14 @@ impl<W: Copy + 'static> Conn<'_, W> {
         core.topics.unsubscribe(core, id, topic)
     }
 
+    /// Nothing that is published from here on is sent to the connection; what was published before is. Its subscriptions end with
+    /// it. For a protocol that has said its last word.
+    pub fn mute(&mut self) {
+        let (core, id) = self.parts();
+        core.topics.settle(core, id);
+        core.conns.mute(id);
+    }
+
     /// Whether the connection subscribes to this topic, or this pattern.
     pub fn is_subscribed(&self, topic: &str) -> bool {
         let (core, id) = self.parts();

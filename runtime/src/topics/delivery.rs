@@ -261,7 +261,7 @@ impl WorkerTopics {
 
 /// Queues one message for a subscriber that is behind; what becomes of it when there is no room is its policy's to say and to count.
 fn push_one(core: &Core, id: ConnId, frame: Bytes, key: u64, overflow: Option<Overflow>) {
-    if !frame.is_empty() {
+    if !frame.is_empty() && !core.conns.is_muted(id) {
         let _ = core.conns.push_message(core, id, &frame, key, overflow);
     }
 }

@@ -39,6 +39,3 @@ impl Default for SseOptions {
         }
     }
 }
-
-/// Bytes of events from other threads that are on their way to one stream.
-pub(super) const SENDER_BYTES_MAX: usize = 1024 * 1024;

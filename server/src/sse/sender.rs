@@ -1,65 +1,13 @@
 //! [`EventSender`]: a way to a stream from fibers and other threads.
 
-use super::options::SENDER_BYTES_MAX;
 use super::streams::Streams;
 use super::{Event, EventStream};
+use crate::gate::{GATE_BYTES_MAX, Gate};
 use bytes::Bytes;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use sws_runtime::{ConnId, Handle, InvokeError, Overflow, SendError, find_local};
-
-/// What a stream and those who send to it from elsewhere share.
-pub(super) struct Gate {
-    closed: AtomicBool,
-    /// More waits on the connection than may.
-    full: AtomicBool,
-    /// Bytes of events that are on their way through the door.
-    bytes: AtomicUsize,
-    /// The streams of whose worker this is.
-    token: Arc<()>,
-}
-
-impl Gate {
-    pub(super) fn open(token: &Arc<()>) -> Gate {
-        Gate {
-            closed: AtomicBool::new(false),
-            full: AtomicBool::new(false),
-            bytes: AtomicUsize::new(0),
-            token: Arc::clone(token),
-        }
-    }
-
-    pub(super) fn closed(token: &Arc<()>) -> Gate {
-        let gate = Gate::open(token);
-        gate.close();
-        gate
-    }
-
-    pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-    }
-
-    pub(super) fn set_full(&self, full: bool) {
-        self.full.store(full, Ordering::Release);
-    }
-
-    /// Takes in `len` bytes, if there is room; a single event that is larger than the room alone.
-    fn acquire(&self, len: usize) -> bool {
-        let before = self.bytes.fetch_add(len, Ordering::AcqRel);
-        let fits = before == 0 || before + len <= SENDER_BYTES_MAX;
-        if !fits || self.full.load(Ordering::Acquire) {
-            self.release(len);
-            return false;
-        }
-        true
-    }
-
-    fn release(&self, len: usize) {
-        self.bytes.fetch_sub(len, Ordering::AcqRel);
-    }
-}
+use sws_runtime::{ConnId, Handle, Overflow, SendError, find_local};
 
 /// Sends to a stream from anywhere: other callbacks, fibers, other threads. Cheap to clone. Events of one thread arrive in their order.
 ///
@@ -101,7 +49,7 @@ impl EventSender {
 
     /// Whether the stream has ended, or is about to.
     pub fn is_closed(&self) -> bool {
-        self.gate.closed.load(Ordering::Acquire)
+        self.gate.is_closed()
     }
 
     /// Sends an event. From the stream's own thread it is queued at once; from another it is handed over. What was taken here and is within
@@ -121,9 +69,7 @@ impl EventSender {
         let mut bytes = Vec::new();
         event.encode(&mut bytes);
         let (len, bytes) = (bytes.len(), Bytes::from(bytes));
-        if !self.gate.acquire(len) {
-            return Err(SendError::Full);
-        }
+        self.gate.acquire(len)?;
         let (gate, id) = (Arc::clone(&self.gate), self.id);
         let handed = self.worker.invoke(move || {
             gate.release(len);
@@ -131,13 +77,7 @@ impl EventSender {
                 streams.with(id, |stream| deliver(stream, &gate, &bytes));
             }
         });
-        handed.map_err(|error| {
-            self.gate.release(len);
-            match error {
-                InvokeError::Closed => SendError::Closed,
-                _ => SendError::Full,
-            }
-        })
+        handed.map_err(|error| self.gate.refused(len, error))
     }
 
     /// Ends the stream when what was sent before is sent, as [`EventStream::close`].
@@ -160,7 +100,7 @@ impl EventSender {
 
     /// The streams of this thread, if this one is among them.
     fn local(&self) -> Option<Rc<Streams>> {
-        find_local::<Streams>().filter(|streams| Arc::ptr_eq(&streams.token, &self.gate.token))
+        find_local::<Streams>().filter(|streams| streams.gates.owns(&self.gate))
     }
 }
 
@@ -174,7 +114,7 @@ fn deliver(stream: &mut EventStream<'_>, gate: &Gate, event: &Bytes) {
         return;
     }
     let bytes_max = state.output_bytes_max as usize;
-    let once = bytes_max.saturating_add(SENDER_BYTES_MAX + event.len());
+    let once = bytes_max.saturating_add(GATE_BYTES_MAX + event.len());
     stream.conn().set_overflow(once, Overflow::Refuse);
     // A stream that has ended meanwhile has lost everything that waited.
     let _ = stream.conn().push_message(event, 0);

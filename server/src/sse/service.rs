@@ -128,7 +128,7 @@ impl EventHandler for StreamService {
             std::mem::take(&mut state.full)
         });
         if was_full {
-            self.streams.set_full(conn.id(), false);
+            self.streams.gates.set_full(conn.id(), false);
         }
     }
 

@@ -1,11 +1,10 @@
 //! [`EventStream`]: what a handler does with its stream.
 
 use super::Event;
-use super::sender::{EventSender, Gate};
+use super::sender::EventSender;
 use super::service::StreamConn;
 use super::streams::Streams;
 use std::fmt;
-use std::sync::Arc;
 use sws_runtime::{Conn, ConnId, Encoding, SendError, SubscribeError, current_handle};
 
 /// A stream, for the length of a callback. To send later, take a [`sender`](EventStream::sender), or subscribe to a topic.
@@ -77,7 +76,7 @@ impl<'a> EventStream<'a> {
     /// A way to this stream for later, from fibers and from other threads.
     pub fn sender(&mut self) -> EventSender {
         let gate = match self.conn.is_closing() {
-            true => Arc::new(Gate::closed(&self.streams.token)),
+            true => self.streams.gates.closed(),
             false => self.streams.gate(&mut self.conn),
         };
         EventSender::new(current_handle(), self.id(), gate)

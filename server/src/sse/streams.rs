@@ -1,12 +1,11 @@
 //! All streams of a worker, and what they share.
 
-use super::sender::Gate;
 use super::service::{StreamConn, StreamService};
 use super::topic::encode_publication;
 use super::{Event, EventStream, SseOptions};
+use crate::gate::{Gate, Gates};
 use std::any::Any;
-use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,9 +16,7 @@ pub(crate) struct Streams {
     handler: OnceCell<HandlerId<StreamConn>>,
     encoding: OnceCell<Encoding>,
     /// Of the streams that can be reached from elsewhere.
-    gates: RefCell<HashMap<ConnId, Arc<Gate>>>,
-    /// Tells the streams of workers apart.
-    pub(super) token: Arc<()>,
+    pub(super) gates: Gates,
 }
 
 /// A callback has panicked.
@@ -39,12 +36,7 @@ impl Streams {
     }
 
     fn new() -> Streams {
-        Streams {
-            handler: OnceCell::new(),
-            encoding: OnceCell::new(),
-            gates: RefCell::new(HashMap::new()),
-            token: Arc::new(()),
-        }
+        Streams { handler: OnceCell::new(), encoding: OnceCell::new(), gates: Gates::new() }
     }
 
     /// What makes a connection a stream.
@@ -97,24 +89,15 @@ impl Streams {
 
     /// Those who send from elsewhere are told of the end.
     pub(super) fn close_gate(&self, conn: &mut Conn<'_, StreamConn>) {
-        if conn.update(|state| std::mem::take(&mut state.gated))
-            && let Some(gate) = self.gates.borrow_mut().remove(&conn.id())
-        {
-            gate.close();
+        if conn.update(|state| std::mem::take(&mut state.gated)) {
+            self.gates.close(conn.id());
         }
     }
 
     /// The gate of a stream that is open.
     pub(super) fn gate(&self, conn: &mut Conn<'_, StreamConn>) -> Arc<Gate> {
         conn.update(|state| state.gated = true);
-        let mut gates = self.gates.borrow_mut();
-        Arc::clone(gates.entry(conn.id()).or_insert_with(|| Arc::new(Gate::open(&self.token))))
-    }
-
-    pub(super) fn set_full(&self, id: ConnId, full: bool) {
-        if let Some(gate) = self.gates.borrow().get(&id) {
-            gate.set_full(full);
-        }
+        self.gates.open(conn.id())
     }
 }
 

@@ -65,7 +65,5 @@ pub(super) const SCRATCH_BYTES_KEPT: usize = 256 * 1024;
 pub(super) const INBOX_BYTES_MAX: usize = 64 * 1024;
 /// Received messages that wait for a straight-line handler, likewise.
 pub(super) const INBOX_MESSAGES_MAX: usize = 64;
-/// Bytes of messages from other threads that are on their way to one socket.
-pub(super) const SENDER_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of compression contexts of all sockets of a worker; once there are so many, further sockets get none of their own.
 pub(super) const CONTEXT_BYTES_MAX: usize = 64 * 1024 * 1024;

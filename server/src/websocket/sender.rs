@@ -1,48 +1,11 @@
 //! [`Sender`]: a way to a socket from fibers and other threads.
 
-use super::options::SENDER_BYTES_MAX;
 use super::sockets::Sockets;
 use super::{Message, MessageBuf};
+use crate::gate::{GATE_BYTES_MAX, Gate};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use sws_runtime::{ConnId, Handle, InvokeError, Overflow, SendError, find_local};
-
-/// What a socket and those who send to it from elsewhere share.
-pub(super) struct Gate {
-    closed: AtomicBool,
-    /// More waits on the connection than may.
-    full: AtomicBool,
-    /// Bytes of messages that are on their way through the door.
-    bytes: AtomicUsize,
-    /// The sockets of whose worker this is.
-    token: Arc<()>,
-}
-
-impl Gate {
-    pub(super) fn open(token: &Arc<()>) -> Gate {
-        Gate {
-            closed: AtomicBool::new(false),
-            full: AtomicBool::new(false),
-            bytes: AtomicUsize::new(0),
-            token: Arc::clone(token),
-        }
-    }
-
-    pub(super) fn closed(token: &Arc<()>) -> Gate {
-        let gate = Gate::open(token);
-        gate.close();
-        gate
-    }
-
-    pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-    }
-
-    pub(super) fn set_full(&self, full: bool) {
-        self.full.store(full, Ordering::Release);
-    }
-}
+use sws_runtime::{ConnId, Handle, Overflow, SendError, find_local};
 
 /// Sends to a socket from anywhere: other callbacks, fibers, other threads. Cheap to clone. Messages of one thread arrive in their
 /// order.
@@ -86,7 +49,7 @@ impl Sender {
 
     /// Whether the socket has ended.
     pub fn is_closed(&self) -> bool {
-        self.gate.closed.load(Ordering::Acquire)
+        self.gate.is_closed()
     }
 
     /// Sends a message. From the socket's own thread it is queued at once; from another it is copied and handed over. What was
@@ -103,25 +66,15 @@ impl Sender {
             return sockets.with(self.id, |socket| socket.send(message)).unwrap_or(Err(SendError::Closed));
         }
         let len = message.len();
-        let before = self.gate.bytes.fetch_add(len, Ordering::AcqRel);
-        if self.gate.full.load(Ordering::Acquire) || (before > 0 && before + len > SENDER_BYTES_MAX) {
-            self.gate.bytes.fetch_sub(len, Ordering::AcqRel);
-            return Err(SendError::Full);
-        }
+        self.gate.acquire(len)?;
         let (gate, id, message) = (Arc::clone(&self.gate), self.id, message.to_buf());
         let handed = self.worker.invoke(move || {
-            gate.bytes.fetch_sub(message.len(), Ordering::AcqRel);
+            gate.release(message.len());
             if let Some(sockets) = find_local::<Sockets>() {
                 sockets.with(id, |socket| deliver(socket, &gate, &message));
             }
         });
-        handed.map_err(|error| {
-            self.gate.bytes.fetch_sub(len, Ordering::AcqRel);
-            match error {
-                InvokeError::Closed => SendError::Closed,
-                _ => SendError::Full,
-            }
-        })
+        handed.map_err(|error| self.gate.refused(len, error))
     }
 
     /// Begins the closing handshake, as [`Socket::close`](super::Socket::close).
@@ -141,7 +94,7 @@ impl Sender {
 
     /// The sockets of this thread, if this one is among them.
     fn local(&self) -> Option<std::rc::Rc<Sockets>> {
-        find_local::<Sockets>().filter(|sockets| Arc::ptr_eq(&sockets.token, &self.gate.token))
+        find_local::<Sockets>().filter(|sockets| sockets.gates.owns(&self.gate))
     }
 }
 
@@ -153,7 +106,7 @@ fn deliver(socket: &mut super::Socket<'_>, gate: &Gate, message: &MessageBuf) {
         let bytes_max = options.output_bytes_max;
         socket
             .conn()
-            .set_overflow(bytes_max.saturating_add(SENDER_BYTES_MAX + message.len()), Overflow::Refuse);
+            .set_overflow(bytes_max.saturating_add(GATE_BYTES_MAX + message.len()), Overflow::Refuse);
         // A socket that has ended meanwhile has lost everything that waited.
         let _ = socket.send(message);
         if !socket.is_closing() {

@@ -166,9 +166,7 @@ impl Sockets {
     /// Begins the closing handshake from our side. No data follows the close frame (RFC 6455, 5.5.1): what was published so far goes
     /// before it, and the subscriptions end.
     pub(super) fn begin_close(&self, conn: &mut Conn<'_, SocketConn>, code: u16, reason: &str) {
-        for topic in conn.subscriptions() {
-            conn.unsubscribe(&topic);
-        }
+        conn.mute();
         if !self.send_close(conn, Some(code), reason) {
             return;
         }
@@ -235,9 +233,8 @@ impl EventHandler for SocketService {
             flags
         });
         if flags.has(Flags::PRESSED) {
-            if let (true, Some(gate)) = (flags.has(Flags::GATED), self.sockets.gates.borrow().get(&conn.id()))
-            {
-                gate.set_full(false);
+            if flags.has(Flags::GATED) {
+                self.sockets.gates.set_full(conn.id(), false);
             }
             if !flags.has(Flags::CLOSE_SENT | Flags::OVER) {
                 self.sockets.call(conn, |route, entry, socket| route.on_drain(entry, socket));

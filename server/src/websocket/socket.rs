@@ -1,13 +1,12 @@
 //! [`Socket`]: what a callback can do with its socket.
 
 use super::codec::{Opcode, encode_header};
-use super::sender::{Gate, Sender};
+use super::sender::Sender;
 use super::sockets::Sockets;
 use super::state::{Flags, SocketConn};
 use super::{Message, SocketOptions, codec};
 use serde::Serialize;
 use std::fmt;
-use std::sync::Arc;
 use sws_runtime::{Conn, ConnId, SendError, current_handle};
 
 /// Bytes of a frame's head from a server, at most (RFC 6455, 5.2).
@@ -139,10 +138,9 @@ impl<'a> Socket<'a> {
             gated
         });
         let gate = if self.is_closing() && !gated {
-            Arc::new(Gate::closed(&self.sockets.token))
+            self.sockets.gates.closed()
         } else {
-            let mut gates = self.sockets.gates.borrow_mut();
-            Arc::clone(gates.entry(id).or_insert_with(|| Arc::new(Gate::open(&self.sockets.token))))
+            self.sockets.gates.open(id)
         };
         Sender::new(current_handle(), id, gate)
     }

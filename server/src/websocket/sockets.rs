@@ -5,18 +5,16 @@ use super::compress::Compression;
 use super::handler::SocketHandler;
 use super::options::{PARTIAL_BYTES_MAX, ROUTES_MAX, SCRATCH_BYTES_KEPT};
 use super::route::{Kind, Route};
-use super::sender::Gate;
 use super::service::SocketService;
 use super::state::{Flags, NONE, SocketConn};
 use super::stats::SocketStats;
 use super::topic::{Encodings, encode_plain};
 use super::{Close, Socket, SocketOptions};
+use crate::gate::Gates;
 use std::any::{Any, TypeId};
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 use sws_runtime::{Conn, ConnId, HandlerId, Runtime, release_spare, with_conn, without_waits, worker_local};
 
@@ -33,9 +31,7 @@ pub(crate) struct Sockets {
     routes: RefCell<Vec<RouteEntry>>,
     /// Messages that came in part.
     partials: RefCell<Partials>,
-    pub(super) gates: RefCell<HashMap<ConnId, Arc<Gate>>>,
-    /// Tells the sockets of workers apart.
-    pub(super) token: Arc<()>,
+    pub(super) gates: Gates,
     pub(super) compression: Compression,
     pub(super) panics: Cell<u64>,
 }
@@ -75,8 +71,7 @@ impl Sockets {
             encodings: OnceCell::new(),
             routes: RefCell::new(Vec::new()),
             partials: RefCell::new(Partials::default()),
-            gates: RefCell::new(HashMap::new()),
-            token: Arc::new(()),
+            gates: Gates::new(),
             compression: Compression::default(),
             panics: Cell::new(0),
         }
@@ -91,7 +86,7 @@ impl Sockets {
             partial_bytes: partials.bytes,
             contexts,
             context_bytes,
-            senders: self.gates.borrow().len(),
+            senders: self.gates.len(),
             panics: self.panics.get(),
         }
     }
@@ -222,10 +217,8 @@ impl Sockets {
     }
 
     pub(super) fn close_gate(&self, conn: &mut Conn<'_, SocketConn>) {
-        if conn.update(|state| state.flags.has(Flags::GATED))
-            && let Some(gate) = self.gates.borrow_mut().remove(&conn.id())
-        {
-            gate.close();
+        if conn.update(|state| state.flags.has(Flags::GATED)) {
+            self.gates.close(conn.id());
         }
     }
 
