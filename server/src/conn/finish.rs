@@ -67,17 +67,14 @@ fn handle(shared: &Shared, facts: &RequestFacts, ctx: &mut Context) -> Option<Re
 /// Begins the next request of the data that `on_data` was called with, if it is a plain one and it is its turn. All others are
 /// left to `on_data`.
 fn next(shared: &Shared, facts: &RequestFacts, ctx: &mut Context) -> Option<RequestFacts> {
-    let Batch { budget, taken } = shared.batch.get();
-    if budget <= 1 {
+    let Batch { budget, room, taken } = shared.batch.get();
+    if budget <= 1 || room == 0 {
         return None;
     }
     let limits = &shared.limits;
     with_conn::<HttpConn, _>(facts.id, |conn| {
         let ready = conn.update(|state| state.phase == Phase::Head && state.sequence == facts.sequence);
-        if !ready
-            || conn.pending_output() > limits.output_bytes_high
-            || !ctx.request_mut().decode_next(&limits.head)
-        {
+        if !ready || !ctx.request_mut().decode_next(&limits.head) {
             return None;
         }
         let sequence = conn.update(|state| {
@@ -85,7 +82,7 @@ fn next(shared: &Shared, facts: &RequestFacts, ctx: &mut Context) -> Option<Requ
             state.sequence
         });
         let head = ctx.request().head();
-        shared.batch.set(Batch { budget: budget - 1, taken: taken + head.len() });
+        shared.batch.set(Batch { budget: budget - 1, room, taken: taken + head.len() });
         let next = RequestFacts::new(facts.id, sequence, head);
         ctx.set_facts(next);
         ctx.set_body_bytes_max(limits.body_bytes_max);

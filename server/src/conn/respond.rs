@@ -1,5 +1,6 @@
 //! Sending a response: its head behind what is queued, its body by the way that fits it.
 
+use super::service::Batch;
 use super::writer::ConnWriter;
 use super::{HttpConn, Phase, RequestFacts, Shared, finish};
 use crate::body::{Body, BodyWriter, FileBody};
@@ -77,6 +78,7 @@ pub(super) fn begin(
     };
     let small = small.filter(|bytes| bytes.len() <= INLINE_MAX);
     let queued = conn.write_with(HEAD_ESTIMATE + small.map_or(0, <[u8]>::len), |out| {
+        let before = out.len();
         shared.with_date(|date| {
             let head = ResponseHead {
                 status: parts.status,
@@ -89,11 +91,16 @@ pub(super) fn begin(
             encode_head(out, &head, parts.headers.iter().map(|(name, value)| (name, value)));
         });
         out.extend_from_slice(small.unwrap_or_default());
+        out.len() - before
     });
     match (queued, small) {
         (Err(error), _) => Begun::Broken(error),
-        (Ok(()), Some(_)) => Begun::Whole { keep_alive },
-        (Ok(()), None) => {
+        (Ok(written), Some(_)) => {
+            let batch = shared.batch.get();
+            shared.batch.set(Batch { room: batch.room.saturating_sub(written), ..batch });
+            Begun::Whole { keep_alive }
+        }
+        (Ok(_), None) => {
             conn.update(|state| state.flags.answering = true);
             Begun::Head { keep_alive, framing }
         }

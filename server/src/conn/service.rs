@@ -35,6 +35,8 @@ const BATCH_BYTES: usize = 4096;
 pub(super) struct Batch {
     /// Requests of this turn that are left, the one that is handled included.
     pub(super) budget: u32,
+    /// Bytes that may be queued before the next request waits.
+    pub(super) room: usize,
     /// Bytes of the requests that it took.
     pub(super) taken: usize,
 }
@@ -153,11 +155,11 @@ impl HttpService {
                     more = true;
                     break;
                 }
-                Phase::Head if conn.pending_output() > limits.output_bytes_high => {
-                    break;
-                }
                 Phase::Head => {
-                    self.shared.batch.set(Batch { budget, taken: 0 });
+                    let Some(room) = limits.output_bytes_high.checked_sub(conn.pending_output()) else {
+                        break;
+                    };
+                    self.shared.batch.set(Batch { budget, room, taken: 0 });
                     let step = self.request(conn, data, at);
                     budget = self.shared.batch.get().budget;
                     step
