@@ -326,3 +326,31 @@ fn a_refusal_says_why_and_values_go_as_json() {
     drop(peer);
     settle(server);
 }
+
+#[test]
+fn pings_of_a_peer_that_reads_slowly_are_answered_and_cost_it_nothing() {
+    let server = start(|| {
+        Router::new().get("/ws", |upgrade: WebSocketUpgrade| {
+            let options = SocketOptions { output_bytes_max: 100_000, ..SocketOptions::default() };
+            upgrade.options(options).on_message(|socket: &mut Socket<'_>, _: Message<'_>| {
+                // Alone it may be larger than the bound, and then waits for a peer that does not read.
+                socket.send(&vec![7; 20_000_000]).expect("nothing waits");
+            })
+        })
+    });
+    let mut peer = open(server.addr(), "/ws");
+    peer.send(Msg::binary(vec![1])).expect("sends");
+    for n in 0..2000 {
+        peer.send(Msg::Ping(format!("{n:0100}").into_bytes().into())).expect("sends");
+    }
+    assert_eq!(peer.read().expect("the message"), Msg::binary(vec![7; 20_000_000]));
+    let mut latest = 0;
+    while latest < 1999 {
+        match peer.read().expect("a pong") {
+            Msg::Pong(payload) => latest = String::from_utf8_lossy(&payload).parse().expect("a number"),
+            other => panic!("{other:?}"),
+        }
+    }
+    drop(peer);
+    settle(server);
+}

@@ -32,7 +32,8 @@ pub struct SocketOptions {
     /// never.
     pub ping_interval: Option<Duration>,
     /// A socket that shows no sign of life for so long after a ping is closed. So is one that takes none of its
-    /// output for so long, also without pings.
+    /// output for so long, also without pings. A peer that has more to read of what it was sent than it reads in this time does
+    /// not come to the ping: for such, raise it.
     pub pong_timeout: Duration,
     /// How long a close frame of ours may wait for the peer's.
     pub close_timeout: Duration,

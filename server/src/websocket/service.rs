@@ -1,6 +1,6 @@
 //! The callbacks of a connection that is a socket: what the loop tells it, and what it makes of it.
 
-use super::codec::{CloseFrame, ControlPayload, Decoder, Event, Opcode, check_text, close};
+use super::codec::{CloseFrame, ControlPayload, Decoder, Event, Opcode, check_text, close, encode_frame};
 use super::route::Route;
 use super::socket::write_frame;
 use super::sockets::{Sockets, keep_scratch};
@@ -8,12 +8,14 @@ use super::state::{Flags, NONE, SocketConn};
 use super::{Close, Message};
 use std::rc::Rc;
 use std::time::Duration;
-use sws_runtime::{Conn, ConnId, Data, EventHandler, acquire_spare, without_waits};
+use sws_runtime::{Conn, ConnId, Data, EventHandler, Overflow, acquire_spare, without_waits};
 
 /// Messages of one socket in one call: what came beyond is the next turn's.
 const MESSAGES_PER_TURN: u32 = 256;
 /// How often a socket without pings is looked at, for output that nobody takes.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+/// What pongs are the latest of.
+const PONG_KEY: u64 = 0x504f_4e47_504f_4e47;
 /// A message that came in part and is shorter than this is copied, so that the memory for messages stays.
 const PARTIAL_COPY_MAX: usize = 8 * 1024;
 
@@ -54,7 +56,7 @@ impl SocketService {
                     message.clear();
                     next
                 }
-                Event::Ping(payload) => self.on_ping(conn, &payload),
+                Event::Ping(payload) => self.on_ping(conn, route, &payload),
                 Event::Pong(_) => Next::GoOn,
                 Event::Close(frame) => self.on_close_frame(conn, &frame),
                 Event::Reject(error) => {
@@ -131,11 +133,22 @@ impl SocketService {
         }
     }
 
-    fn on_ping(&self, conn: &mut Conn<'_, SocketConn>, payload: &ControlPayload) -> Next {
-        if !conn.update(|state| state.flags.has(Flags::CLOSE_SENT)) {
-            // One that does not read its pongs fills its own bound.
-            let _ = write_frame(conn, false, Opcode::Pong, payload.as_slice());
+    /// Every ping is answered, but of those that a slow peer has sent only the latest (RFC 6455, 5.5.3): the others' pongs are replaced
+    /// while they wait, so that none counts against the bound of the socket's messages.
+    fn on_ping(&self, conn: &mut Conn<'_, SocketConn>, route: &dyn Route, payload: &ControlPayload) -> Next {
+        if conn.update(|state| state.flags.has(Flags::CLOSE_SENT)) {
+            return Next::GoOn;
         }
+        if conn.pending_output() == 0 {
+            // Only a connection that breaks takes nothing now.
+            let _ = write_frame(conn, false, Opcode::Pong, payload.as_slice());
+            return Next::GoOn;
+        }
+        let mut pong = Vec::new();
+        encode_frame(&mut pong, true, false, Opcode::Pong, payload.as_slice());
+        conn.set_overflow(usize::MAX, Overflow::KeepLatest);
+        let _ = conn.push_message(&pong.into(), PONG_KEY);
+        conn.set_overflow(route.options().output_bytes_max, route.options().overflow);
         Next::GoOn
     }
 
@@ -272,14 +285,11 @@ impl EventHandler for SocketService {
             conn.abort();
         } else if options.ping_interval.is_some() || waits {
             conn.update(|state| state.flags.set(Flags::ASKED));
-            if options.ping_interval.is_some() {
-                // Where it does not fit, the output itself shows whether the peer is there.
-                let _ = write_frame(conn, false, Opcode::Ping, b"");
-                if !waits {
-                    // That the ping itself is sent is no sign of life.
-                    let ping = conn.pending_output() as u32;
-                    conn.update(|state| state.sent_mark = sent.wrapping_add(ping));
-                }
+            // What waits shows by itself whether the peer is there.
+            if !waits && write_frame(conn, false, Opcode::Ping, b"").is_ok() {
+                // That the ping itself is sent is no sign of life.
+                let ping = conn.pending_output() as u32;
+                conn.update(|state| state.sent_mark = sent.wrapping_add(ping));
             }
             conn.set_deadline(Some(options.pong_timeout));
         } else {
