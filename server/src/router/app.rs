@@ -81,16 +81,19 @@ impl Fallback {
     }
 }
 
+/// A whole path, and the number of its route.
+type Literal = (Box<[u8]>, usize);
+
 /// The routes without parameters by their whole path. Most requests are for one of them, and this finds it in a fraction of the
 /// tree's instructions.
 pub(super) struct Literals {
     /// As many as a power of two; each holds paths and the numbers of their routes.
-    buckets: Box<[Vec<(Box<[u8]>, usize)>]>,
+    buckets: Box<[Vec<Literal>]>,
 }
 
 impl Literals {
     /// Takes paths with the numbers of their routes.
-    pub(super) fn new(paths: Vec<(Box<[u8]>, usize)>) -> Self {
+    pub(super) fn new(paths: Vec<Literal>) -> Self {
         let mut buckets = vec![Vec::new(); (paths.len() * 2).next_power_of_two()].into_boxed_slice();
         for (path, number) in paths {
             buckets[Self::hash(&path) & (buckets.len() - 1)].push((path, number));
