@@ -309,13 +309,14 @@ fn a_sender_reaches_its_socket_from_other_threads_in_order() {
 #[test]
 fn a_refusal_says_why_and_values_go_as_json() {
     let server = start(|| {
-        Router::new()
-            .get("/no", |upgrade: WebSocketUpgrade| upgrade.refuse(4003, "not today"))
-            .get("/json", |upgrade: WebSocketUpgrade| {
+        Router::new().get("/no", |upgrade: WebSocketUpgrade| upgrade.refuse(4003, "not today")).get(
+            "/json",
+            |upgrade: WebSocketUpgrade| {
                 upgrade.on_message(|socket: &mut Socket<'_>, message: Message<'_>| {
                     socket.send_json(&(message.len(), "bytes")).expect("there is room");
                 })
-            })
+            },
+        )
     });
     let mut peer = open(server.addr(), "/no");
     assert_eq!(closed(&mut peer), (CloseCode::Library(4003), "not today".to_owned()));
@@ -351,6 +352,77 @@ fn pings_of_a_peer_that_reads_slowly_are_answered_and_cost_it_nothing() {
             other => panic!("{other:?}"),
         }
     }
+    drop(peer);
+    settle(server);
+}
+
+#[test]
+fn what_a_peer_sent_before_its_end_is_heard() {
+    let (server, told) = telling(SocketOptions::default());
+    let heard = |close: bool| {
+        let mut peer = open(server.addr(), "/ws");
+        let mut bytes = Vec::new();
+        use sws::websocket::codec::{Opcode, encode_frame_masked};
+        for _ in 0..1000 {
+            encode_frame_masked(&mut bytes, true, false, Opcode::Text, [1, 2, 3, 4], b"one");
+        }
+        if close {
+            encode_frame_masked(&mut bytes, true, false, Opcode::Close, [0; 4], &4002_u16.to_be_bytes());
+        }
+        peer.get_mut().write_all(&bytes).expect("sends");
+        peer.get_mut().shutdown(std::net::Shutdown::Write).expect("ends its side");
+        for _ in 0..1000 {
+            assert_eq!(text(&mut peer), "one");
+        }
+        let close = told.recv_timeout(PATIENCE).expect("an end is told");
+        (close.code, close.clean)
+    };
+    assert_eq!(heard(true), (4002, true));
+    assert_eq!(heard(false), (1006, false));
+    settle(server);
+}
+
+#[test]
+fn a_straight_line_whose_peer_stops_reading_is_ended() {
+    use std::time::Duration;
+    let server = start(|| {
+        Router::new().get("/line", |upgrade: WebSocketUpgrade| {
+            let short = Duration::from_millis(200);
+            let options =
+                SocketOptions { ping_interval: Some(short), pong_timeout: short, ..SocketOptions::default() };
+            upgrade.options(options).run(|mut socket: WebSocket| {
+                while let Ok(Some(message)) = socket.recv() {
+                    if socket.send(&message).is_err() {
+                        break;
+                    }
+                }
+            })
+        })
+    });
+    let mut peer = open(server.addr(), "/line");
+    let mut frame = Vec::new();
+    use sws::websocket::codec::{Opcode, encode_frame_masked};
+    encode_frame_masked(&mut frame, true, false, Opcode::Binary, [1, 2, 3, 4], &[7; 60_000]);
+    // It sends and never reads, until the server has enough of it.
+    let sent = (0..10_000).take_while(|_| peer.get_mut().write_all(&frame).is_ok()).count();
+    assert!(sent < 10_000);
+    drop(peer);
+    settle(server);
+}
+
+#[test]
+fn the_sockets_can_be_counted_from_a_callback() {
+    let server = start(|| {
+        Router::new().get("/ws", |upgrade: WebSocketUpgrade| {
+            upgrade.on_message(|socket: &mut Socket<'_>, _: Message<'_>| {
+                let count = sws::websocket::stats().sockets;
+                socket.send(&count.to_string()).expect("there is room");
+            })
+        })
+    });
+    let mut peer = open(server.addr(), "/ws");
+    peer.send(Msg::text("how many")).expect("sends");
+    assert_eq!(text(&mut peer), "1");
     drop(peer);
     settle(server);
 }

@@ -301,3 +301,23 @@ fn members_that_stop_reading_cost_what_their_policy_says() {
         settle(server);
     }
 }
+
+#[test]
+fn a_socket_whose_messages_may_be_dropped_has_no_compression_context() {
+    for (overflow, agreed) in [
+        (Overflow::Close, "permessage-deflate"),
+        (Overflow::Refuse, "permessage-deflate"),
+        (Overflow::DropOldest, "permessage-deflate; server_no_context_takeover; client_no_context_takeover"),
+        (Overflow::KeepLatest, "permessage-deflate; server_no_context_takeover; client_no_context_takeover"),
+    ] {
+        let server = start(move || {
+            Router::new().get("/ws", move |upgrade: WebSocketUpgrade| {
+                let deflate = Some(DeflateConfig { context_takeover: true, ..DeflateConfig::default() });
+                let options = SocketOptions { deflate, overflow, ..SocketOptions::default() };
+                upgrade.options(options).accept(Guest { room: "a".into(), name: None })
+            })
+        });
+        drop(Deflating::open(server.addr(), "/ws", "permessage-deflate", agreed));
+        settle(server);
+    }
+}

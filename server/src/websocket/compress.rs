@@ -8,7 +8,10 @@ use super::state::{Flags, NONE, SocketConn};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::mem;
-use sws_runtime::{Conn, SendError};
+use sws_runtime::{Conn, Overflow, SendError};
+
+/// What a message grows by at most when it is compressed, beyond an eighth of it.
+const COMPRESSED_EXTRA: usize = 256;
 
 /// The compression of a worker's sockets.
 #[derive(Default)]
@@ -83,10 +86,12 @@ impl Inner {
 }
 
 impl Sockets {
-    /// What is offered to a client: its own contexts only while there is room for more of them.
-    pub(super) fn deflate_offer(&self, config: &DeflateConfig) -> DeflateConfig {
+    /// What is offered to a client: its own contexts only while there is room for more of them, and never where messages may be dropped
+    /// behind the compressor, because those that follow could not be read.
+    pub(super) fn deflate_offer(&self, config: &DeflateConfig, overflow: Overflow) -> DeflateConfig {
         let room = self.compression.0.borrow().context_bytes < CONTEXT_BYTES_MAX;
-        DeflateConfig { context_takeover: config.context_takeover && room, ..*config }
+        let whole = matches!(overflow, Overflow::Close | Overflow::Refuse);
+        DeflateConfig { context_takeover: config.context_takeover && room && whole, ..*config }
     }
 
     /// Makes a socket compress as was agreed.
@@ -136,17 +141,27 @@ impl Sockets {
         if payload.len() < config.threshold_bytes {
             return None;
         }
+        let options = self.route(state.route)?.options().clone();
+        let has_context = self.has_context(state.contexts);
+        let pending = conn.pending_output();
+        // Asked before, because what went through a context must be sent: the peer's has to follow.
+        if has_context
+            && options.overflow == Overflow::Refuse
+            && pending > 0
+            && pending + payload.len() + payload.len() / 8 + COMPRESSED_EXTRA > options.output_bytes_max
+        {
+            return Some(Err(SendError::Full));
+        }
         let compressed = self.compression.0.borrow_mut().compress(
             state.contexts,
             config.level,
             state.window_bits,
             payload,
         );
-        // What went through a context must be sent, because the peer's has to follow.
-        let useful = compressed.len() < payload.len() || self.has_context(state.contexts);
+        let useful = compressed.len() < payload.len() || has_context;
         let sent = useful.then(|| write_frame(conn, true, opcode, &compressed));
         Inner::keep(&mut self.compression.0.borrow_mut().compressed, compressed);
-        if matches!(sent, Some(Err(_))) && self.has_context(state.contexts) {
+        if matches!(sent, Some(Err(SendError::NoBuffer))) && has_context {
             // The peer's context has missed it: nothing that follows could be read.
             conn.abort();
         }

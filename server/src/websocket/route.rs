@@ -3,7 +3,7 @@
 use super::codec::DecodeLimits;
 use super::{Close, Message, Socket, SocketHandler, SocketOptions};
 use std::any::TypeId;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// A [`Kind`] without its handler's type.
 pub(super) trait Route {
@@ -32,6 +32,8 @@ pub(super) struct Kind<H> {
     plain: DecodeLimits,
     compressed: DecodeLimits,
     entries: RefCell<Entries<H>>,
+    /// How many there are: asked for while one of them is in its callback, and so borrowed.
+    len: Cell<usize>,
 }
 
 impl<H: SocketHandler> Kind<H> {
@@ -46,10 +48,12 @@ impl<H: SocketHandler> Kind<H> {
             compressed: limits(true),
             options,
             entries: RefCell::new(Entries { values: Vec::new(), free: Vec::new() }),
+            len: Cell::new(0),
         }
     }
 
     pub(super) fn acquire(&self, handler: H) -> u32 {
+        self.len.set(self.len.get() + 1);
         let mut entries = self.entries.borrow_mut();
         match entries.free.pop() {
             Some(entry) => {
@@ -106,6 +110,7 @@ impl<H: SocketHandler> Route for Kind<H> {
             let mut entries = self.entries.borrow_mut();
             let handler = entries.values.get_mut(entry as usize).and_then(Option::take);
             if handler.is_some() {
+                self.len.set(self.len.get() - 1);
                 entries.free.push(entry);
             }
             handler
@@ -115,8 +120,7 @@ impl<H: SocketHandler> Route for Kind<H> {
     }
 
     fn len(&self) -> usize {
-        let entries = self.entries.borrow();
-        entries.values.len() - entries.free.len()
+        self.len.get()
     }
 }
 

@@ -70,10 +70,16 @@ impl SocketService {
             }
         }
         self.keep(conn, decoder, message);
+        let flags = conn.workspace().flags;
+        if flags.has(Flags::OVER) {
+            return data.len();
+        }
         if budget == 0 && at < data.len() {
             conn.resume_input();
+        } else if conn.is_ended() && !flags.has(Flags::PAUSED) {
+            self.sockets.end_without_close(conn);
         }
-        if conn.update(|state| state.flags.has(Flags::OVER)) { data.len() } else { at }
+        at
     }
 
     /// Puts the decoder back, and the part of a message that has come.
@@ -84,16 +90,19 @@ impl SocketService {
             return;
         }
         let rest = usize::try_from(decoder.frame_remaining()).unwrap_or(usize::MAX);
-        let message = if message.len() < PARTIAL_COPY_MAX && message.capacity() > 2 * message.len() {
+        let whole = message.len().saturating_add(rest);
+        let spacious = message.capacity() / 2 > whole;
+        let message = if message.len() < PARTIAL_COPY_MAX || spacious {
+            // Few bytes in much memory, which others need.
             let part = message.clone();
             keep_scratch(&mut self.scratch, message);
             part
-        } else if message.len() >= PARTIAL_COPY_MAX && message.capacity() - message.len() < rest {
+        } else if message.capacity() < whole {
             // A good part of the frame is here: room for all of it at once, so that it is not moved again and again.
-            let mut whole = acquire_spare(message.len() + rest);
-            whole.extend_from_slice(&message);
+            let mut room = acquire_spare(whole);
+            room.extend_from_slice(&message);
             keep_scratch(&mut self.scratch, message);
-            whole
+            room
         } else {
             message
         };
@@ -189,12 +198,27 @@ impl Sockets {
             paused
         });
         if paused {
-            conn.resume_input();
+            self.resume(conn);
         }
         let route = conn.workspace().route;
         if let Some(route) = self.route(route) {
             conn.set_deadline(Some(route.options().close_timeout));
         }
+    }
+
+    /// Messages are taken again.
+    pub(super) fn resume(&self, conn: &mut Conn<'_, SocketConn>) {
+        if conn.pending_input() == 0 && conn.is_ended() {
+            self.end_without_close(conn);
+        } else {
+            conn.resume_input();
+        }
+    }
+
+    /// The peer has ended its side without a close frame.
+    fn end_without_close(&self, conn: &mut Conn<'_, SocketConn>) {
+        self.tell_close(conn, &abnormal(conn.workspace().close_code));
+        conn.close();
     }
 
     /// A connection has become a socket.
@@ -255,10 +279,13 @@ impl EventHandler for SocketService {
         }
     }
 
-    /// An end without a close frame.
+    /// The peer sends no more. What it has sent comes first; without a close frame in it, this is the end.
     fn on_end(&mut self, conn: &mut Conn<'_, SocketConn>) {
-        self.sockets.tell_close(conn, &abnormal(conn.workspace().close_code));
-        conn.close();
+        if conn.pending_input() > 0 && !conn.workspace().flags.has(Flags::OVER) {
+            conn.resume_input();
+        } else {
+            self.sockets.end_without_close(conn);
+        }
     }
 
     fn on_deadline(&mut self, conn: &mut Conn<'_, SocketConn>) {
@@ -267,33 +294,33 @@ impl EventHandler for SocketService {
         let options = route.options();
         let sent = conn.bytes_sent() as u32;
         let waits = conn.pending_output() > 0;
-        let alive = state.flags.has(Flags::HEARD) || state.sent_mark != sent;
+        let moves = state.sent_mark != sent;
         conn.update(|state| {
             state.sent_mark = sent;
             state.flags.clear(Flags::HEARD | Flags::ASKED);
         });
         if state.flags.has(Flags::CLOSE_SENT | Flags::OVER) {
             // The close frame waits behind others as long as they move.
-            return match waits && state.sent_mark != sent {
+            return match waits && moves {
                 true => conn.set_deadline(Some(options.close_timeout)),
                 false => conn.abort(),
             };
         }
-        if alive || state.flags.has(Flags::PAUSED) {
-            conn.set_deadline(Some(options.ping_interval.unwrap_or(LOOK_INTERVAL)));
-        } else if state.flags.has(Flags::ASKED) {
-            conn.abort();
-        } else if options.ping_interval.is_some() || waits {
-            conn.update(|state| state.flags.set(Flags::ASKED));
-            // What waits shows by itself whether the peer is there.
-            if !waits && write_frame(conn, false, Opcode::Ping, b"").is_ok() {
-                // That the ping itself is sent is no sign of life.
-                let ping = conn.pending_output() as u32;
-                conn.update(|state| state.sent_mark = sent.wrapping_add(ping));
+        // One that takes nothing of what waits for it is not alive, whatever it sends. Without output, a handler that takes no messages
+        // cannot hear whether the peer is.
+        let alive = if waits { moves } else { state.flags.has(Flags::HEARD | Flags::PAUSED) };
+        match options.ping_interval {
+            _ if alive => conn.set_deadline(Some(options.ping_interval.unwrap_or(LOOK_INTERVAL))),
+            _ if state.flags.has(Flags::ASKED) => conn.abort(),
+            None if !waits => conn.set_deadline(Some(LOOK_INTERVAL)),
+            _ => {
+                conn.update(|state| state.flags.set(Flags::ASKED));
+                if !waits {
+                    // A connection that breaks here is told of by the loop.
+                    let _ = write_frame(conn, false, Opcode::Ping, b"");
+                }
+                conn.set_deadline(Some(options.pong_timeout));
             }
-            conn.set_deadline(Some(options.pong_timeout));
-        } else {
-            conn.set_deadline(Some(LOOK_INTERVAL));
         }
     }
 

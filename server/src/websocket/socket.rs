@@ -125,7 +125,7 @@ impl<'a> Socket<'a> {
             paused
         });
         if paused {
-            self.conn.resume_input();
+            self.sockets.resume(&mut self.conn);
         }
     }
 

@@ -188,7 +188,7 @@ impl WebSocketUpgrade {
             None => {}
         }
         let offer = match (&self.options.deflate, &self.sockets) {
-            (Some(config), Some(sockets)) => Some(sockets.deflate_offer(config)),
+            (Some(config), Some(sockets)) => Some(sockets.deflate_offer(config, self.options.overflow)),
             (config, _) => *config,
         };
         let agreed = match offer.map(|offer| negotiate(self.extensions.iter().map(Vec::as_slice), &offer)) {
