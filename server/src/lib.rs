@@ -30,6 +30,7 @@ mod into_response;
 mod limits;
 mod metrics;
 mod middleware;
+mod panic;
 mod request;
 mod response;
 mod router;

@@ -257,6 +257,12 @@ impl Server {
     }
 }
 
+/// Lets requests of this worker become sockets and streams of events.
+fn install_protocols(runtime: &Runtime) {
+    Sockets::install(runtime);
+    Streams::install(runtime);
+}
+
 /// What every worker is made by.
 #[derive(Clone)]
 struct Plan {
@@ -282,15 +288,15 @@ impl Plan {
     ) -> Result<Runtime, ServeError> {
         let metrics = Arc::clone(self.roster.metrics(number));
         let runtime = Runtime::new(self.config.clone())?;
-        Streams::install(&runtime);
+        install_protocols(&runtime);
         // Inside the worker, so that the router's maker can watch descriptors, start fibers and add hooks.
         let app = runtime.enter(|| (self.factory)()).build()?;
-        let shared = Shared::new(app, self.limits.clone(), Arc::clone(&metrics), Sockets::of(&runtime));
+        let shared = Shared::new(app, self.limits.clone(), Arc::clone(&metrics));
         runtime.listen(listener, HttpService::new(shared));
         if let Some(admin) = admin {
             let app = admin::router(Arc::clone(&self.roster)).build()?;
             let metrics = Arc::new(WorkerMetrics::default());
-            let shared = Shared::new(app, self.limits.clone(), metrics, Sockets::of(&runtime));
+            let shared = Shared::new(app, self.limits.clone(), metrics);
             runtime.listen(admin, HttpService::new(shared));
         }
         runtime.enter(|| add_tick_hook(move || metrics.end_turn(turn_elapsed)));
@@ -430,9 +436,9 @@ impl Router {
         listener: impl Into<OwnedFd>,
         limits: HttpLimits,
     ) -> Result<usize, RouteError> {
-        Streams::install(runtime);
+        install_protocols(runtime);
         let metrics = Arc::new(WorkerMetrics::default());
-        let shared = Shared::new(self.build()?, limits, metrics, Sockets::of(runtime));
+        let shared = Shared::new(self.build()?, limits, metrics);
         Ok(runtime.listen_on(listener.into(), HttpService::new(shared)))
     }
 }

@@ -6,6 +6,7 @@ use super::takeover::take_over;
 use super::{BodyLeft, HttpConn, Phase, RequestFacts, respond, update, with_request};
 use crate::context::Context;
 use crate::http1::Reject;
+use crate::panic::drop_quietly;
 use crate::response::Response;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -98,13 +99,6 @@ fn quietly(shared: &Shared, f: impl FnOnce()) -> bool {
         shared.metrics.count_panic();
     }
     done
-}
-
-/// Drops what a panic carried, or what a handler left: its destructor may panic again.
-fn drop_quietly(value: impl Sized) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        std::mem::forget(payload);
-    }
 }
 
 /// The answer comes later, from a handle. It may be there already.

@@ -10,7 +10,6 @@ use crate::limits::HttpLimits;
 use crate::metrics::WorkerMetrics;
 use crate::request::{Peer, PeerResolver, Request, RequestBytes};
 use crate::router::App;
-use crate::websocket::Sockets;
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -47,7 +46,6 @@ pub(crate) struct Shared {
     pub(crate) limits: HttpLimits,
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) deferrals: Deferrals,
-    pub(crate) sockets: Rc<Sockets>,
     date: RefCell<DateCache>,
     date_due: Cell<Duration>,
     pub(super) batch: Cell<Batch>,
@@ -58,18 +56,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        app: App,
-        limits: HttpLimits,
-        metrics: Arc<WorkerMetrics>,
-        sockets: Rc<Sockets>,
-    ) -> Rc<Shared> {
+    pub(crate) fn new(app: App, limits: HttpLimits, metrics: Arc<WorkerMetrics>) -> Rc<Shared> {
         Rc::new_cyclic(|shared| Shared {
             app,
             limits,
             metrics,
             deferrals: Deferrals::new(shared.clone()),
-            sockets,
             date: RefCell::new(DateCache::new(0)),
             date_due: Cell::new(Duration::ZERO),
             batch: Cell::default(),

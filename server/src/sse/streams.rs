@@ -4,7 +4,7 @@ use super::service::{StreamConn, StreamService};
 use super::topic::encode_publication;
 use super::{Event, EventStream, SseOptions};
 use crate::gate::{Gate, Gates};
-use std::any::Any;
+use crate::panic::drop_quietly;
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -98,12 +98,5 @@ impl Streams {
     pub(super) fn gate(&self, conn: &mut Conn<'_, StreamConn>) -> Arc<Gate> {
         conn.update(|state| state.gated = true);
         self.gates.open(conn.id())
-    }
-}
-
-/// Drops what a panic carried: its destructor may panic again.
-fn drop_quietly(payload: Box<dyn Any + Send>) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(payload);
     }
 }

@@ -11,6 +11,7 @@ use super::stats::SocketStats;
 use super::topic::{Encodings, encode_plain};
 use super::{Close, Socket, SocketOptions};
 use crate::gate::Gates;
+use crate::panic::drop_quietly;
 use std::any::{Any, TypeId};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,8 +49,8 @@ struct Partials {
 pub(super) struct TooManyKinds;
 
 impl Sockets {
-    /// Those of the worker; made, and added to its handlers, at the first call.
-    pub(crate) fn of(runtime: &Runtime) -> Rc<Sockets> {
+    /// Lets connections of this worker become sockets.
+    pub(crate) fn install(runtime: &Runtime) {
         let sockets = runtime.enter(|| worker_local(Sockets::new));
         if sockets.handler.get().is_none() {
             let handler = runtime.add_handler(SocketService::new(Rc::clone(&sockets)));
@@ -62,7 +63,6 @@ impl Sockets {
             // Set once: nothing ran in between.
             let _ = (sockets.handler.set(handler), sockets.encodings.set(encodings));
         }
-        sockets
     }
 
     fn new() -> Sockets {
@@ -281,12 +281,5 @@ pub(super) fn keep_scratch(scratch: &mut Vec<u8>, mut message: Vec<u8>) {
     } else if message.capacity() > scratch.capacity() {
         message.clear();
         *scratch = message;
-    }
-}
-
-/// Drops what a panic carried: its destructor may panic again.
-fn drop_quietly(payload: Box<dyn Any + Send>) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(payload);
     }
 }

@@ -21,6 +21,7 @@ use http::header::{
 use http::{Method, StatusCode, Version};
 use std::fmt;
 use std::rc::Rc;
+use sws_runtime::find_local;
 
 impl IntoResponse for HandshakeError {
     /// 400, or 426 with what is spoken here (RFC 6455, 4.2.2 and 4.4).
@@ -97,7 +98,7 @@ impl FromRequest for WebSocketUpgrade {
             protocol: None,
             headers: Vec::new(),
             refused: None,
-            sockets: ctx.connection().map(|(shared, _)| Rc::clone(&shared.sockets)),
+            sockets: ctx.connection().and_then(|_| find_local::<Sockets>()),
             takeover: ctx.takeover_cell(),
         })
     }
