@@ -3,8 +3,9 @@
 //! # Unsafe
 //!
 //! A slot's workspace is 64 bytes without a type. A service declares its type once, and its `TypeId` is kept beside it; the
-//! bytes are set to a value of that type when a connection opens, and read and written as that type only, by [`Conn`],
-//! which is made for a slot of that service. The type is `Copy`, so nothing needs dropping.
+//! bytes are set to a value of that type when a connection opens or is handed over, together with the number of the service. A
+//! [`Conn`] carries the number of the service whose type it has, and reads and writes the bytes only while the slot has the same
+//! number. The type is `Copy`, so nothing needs dropping.
 
 use super::{ConnId, HandlerId, SendError, flag, is_open};
 use crate::core::Core;
