@@ -560,3 +560,69 @@ fn what_is_over_a_bound_is_refused() {
     }
     server.stop();
 }
+
+/// Subscribes everybody to two topics, so that messages to them in turn are a run each.
+struct Pair;
+
+impl EventHandler for Pair {
+    type Workspace = ();
+
+    fn on_open(&mut self, conn: &mut Conn<'_, ()>) {
+        for topic in ["even", "odd"] {
+            conn.subscribe(topic, Encoding::RAW).expect("two topics");
+        }
+    }
+
+    fn on_data(&mut self, _conn: &mut Conn<'_, ()>, data: &Data<'_>) -> usize {
+        data.len()
+    }
+}
+
+#[test]
+fn who_publishes_faster_than_is_delivered_is_refused() {
+    const CLIENTS: usize = 8;
+    let limits = TopicLimits { mailbox_bytes_max: 4096, ..TopicLimits::default() };
+    let mut config = Config { topics: Topics::with_limits(limits), ..Config::default() };
+    config.limits.deliveries_per_turn = 1;
+    let runtime = Runtime::new(config).expect("a runtime");
+    let topics = runtime.topics();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = listener.local_addr().expect("bound");
+    runtime.listen(listener, Pair);
+    let mut clients: Vec<_> =
+        (0..CLIENTS).map(|_| TcpStream::connect(addr).expect("the worker listens")).collect();
+    while topics.subscribers("odd") < CLIENTS {
+        runtime.tick();
+    }
+    // Four messages a turn, of which one is delivered in eight.
+    let mut taken = 0;
+    for n in 0..1000 {
+        let topic = if n % 2 == 0 { "even" } else { "odd" };
+        match topics.publish(topic, vec![n as u8]) {
+            Ok(()) => taken += 1,
+            Err(error) => {
+                assert_eq!(error, PublishError::Full);
+                break;
+            }
+        }
+        if n % 4 == 3 {
+            runtime.tick();
+        }
+    }
+    assert!((60..500).contains(&taken), "{taken} messages were taken");
+    while runtime.stats().delivered < (taken * CLIENTS) as u64 {
+        runtime.tick();
+    }
+    assert_eq!(topics.publish("odd", vec![taken as u8]), Ok(()), "there is room again");
+    while runtime.stats().delivered < ((taken + 1) * CLIENTS) as u64 {
+        runtime.tick();
+    }
+    // The last sends are on their way.
+    runtime.tick();
+    drop(runtime);
+    for client in &mut clients {
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).expect("the worker closes");
+        assert!(all.iter().copied().eq((0..=taken).map(|n| n as u8)), "all that was taken, in order");
+    }
+}

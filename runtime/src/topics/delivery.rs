@@ -88,7 +88,10 @@ impl WorkerTopics {
                 *next = Log { bytes: 0, ..work.log };
             }
         }
-        self.pending.set(self.work.borrow().is_some() || !self.log.borrow().runs.is_empty());
+        if !self.is_under_way() && self.mail_waits.take() {
+            self.take_mail(true);
+        }
+        self.pending.set(self.is_under_way() || !self.log.borrow().runs.is_empty());
         self.delivering.set(false);
     }
 

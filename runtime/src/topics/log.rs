@@ -1,6 +1,7 @@
 //! What a turn has published, in order.
 
 use super::Publication;
+use super::mailbox::weight;
 use crate::conn::ConnId;
 use std::ops::Range;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub(super) struct Run {
 pub(super) struct Log {
     pub(super) runs: Vec<Run>,
     pub(super) items: Vec<Item>,
+    /// What the messages weigh.
     pub(super) bytes: usize,
 }
 
@@ -48,7 +50,7 @@ impl Log {
         except: Option<ConnId>,
     ) {
         let bytes = publication.payload.len();
-        self.bytes += bytes;
+        self.bytes += weight(&publication);
         let first = self.items.len();
         self.items.push(Item { publication, except });
         if let Some(run) = self.runs.last_mut()
@@ -82,6 +84,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     #[test]
     fn consecutive_messages_of_a_topic_are_one_run_up_to_its_bytes() {
@@ -92,6 +95,10 @@ mod tests {
         }
         let runs: Vec<_> = (0..log.runs.len()).map(|run| log.items_of(run)).collect();
         assert_eq!(runs, [0..2, 2..3, 3..4, 4..5, 5..6]);
+        assert!(
+            log.bytes > RUN_BYTES + 11 + 6 * size_of::<Bytes>(),
+            "messages weigh more than their payload"
+        );
         assert!(log.last_plain("a").is_some() && log.last_plain("b").is_none());
         log.clear();
         assert!(log.runs.is_empty() && log.items.is_empty() && log.bytes == 0);

@@ -31,7 +31,7 @@ pub(super) struct Mailbox {
     queue: Mutex<Queue>,
 }
 
-/// What a publication takes of a mailbox.
+/// What a publication takes of a mailbox, of the log and of a history.
 pub(super) fn weight(publication: &Publication) -> usize {
     publication.payload.len() + POST_BYTES
 }

@@ -190,6 +190,8 @@ pub(crate) struct WorkerTopics {
     pub(super) slow: RefCell<Vec<ConnId>>,
     pub(super) encoders: RefCell<Vec<Encoder>>,
     inbox: RefCell<VecDeque<Post>>,
+    /// Whether the worker was told of mail while a delivery was under way: it is taken behind that.
+    pub(super) mail_waits: Cell<bool>,
     published: Cell<u64>,
     pub(super) delivered: Cell<u64>,
 }
@@ -219,6 +221,7 @@ impl WorkerTopics {
             slow: RefCell::default(),
             encoders: RefCell::new(Vec::new()),
             inbox: RefCell::default(),
+            mail_waits: Cell::new(false),
             published: Cell::new(0),
             delivered: Cell::new(0),
         }
@@ -371,9 +374,14 @@ impl WorkerTopics {
         }
     }
 
-    /// The worker was told that its mailbox holds something.
+    /// The worker was told that its mailbox holds something. While a delivery is under way it stays there, within the mailbox's bound:
+    /// who publishes more than is delivered is refused. The loop is busy until then, and a second call is not made.
     pub(super) fn on_mail(&self) {
-        self.take_mail(true);
+        if self.is_under_way() {
+            self.mail_waits.set(true);
+        } else {
+            self.take_mail(true);
+        }
     }
 
     /// Moves what the mailbox holds into the log.
