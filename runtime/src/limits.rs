@@ -78,7 +78,8 @@ pub enum Overflow {
     /// The send is refused, and the connection is closed, because its peer has missed something: bytes at once, messages by
     /// [`EventHandler::on_overflow`](crate::EventHandler::on_overflow).
     Close,
-    /// Whole messages that wait are dropped, the oldest first, until the new one fits. For plain bytes as `Refuse`.
+    /// Messages under it may be dropped for others: the oldest first, until a new one fits. Where messages that must not be dropped
+    /// leave no room, the connection's own policy says what becomes of the new one. For plain bytes as `Refuse`.
     DropOldest,
     /// A message takes the place of the one with the same key that waits; without such, as `DropOldest`.
     KeepLatest,

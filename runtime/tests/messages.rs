@@ -148,10 +148,11 @@ impl EventHandler for Bounded {
     type Workspace = ();
 
     fn on_data(&mut self, conn: &mut Conn<'_, ()>, data: &Data<'_>) -> usize {
-        conn.set_overflow(50_000, Overflow::Refuse);
+        conn.set_overflow(50_192, Overflow::Refuse);
         let taken = (0..100).take_while(|&n| conn.push_message(&message(n), 0).is_ok()).count();
-        assert_eq!((taken, conn.pending_output()), (5, 50_000));
-        conn.set_overflow(60_000, Overflow::Refuse);
+        // Three of them wait behind the output.
+        assert_eq!((taken, conn.pending_output()), (5, 50_000 + 3 * 64));
+        conn.set_overflow(60_192, Overflow::Refuse);
         assert_eq!(conn.push_message(&message(taken), 0), Ok(()));
         conn.close();
         data.len()
@@ -171,4 +172,37 @@ fn messages_over_the_bound_are_refused_and_counted() {
         assert!(all == (0..6).flat_map(message).collect::<Vec<u8>>());
     });
     assert_eq!(stats.messages_refused, 1);
+}
+
+/// Queues messages of two bytes until one is refused.
+struct Tiny;
+
+impl EventHandler for Tiny {
+    type Workspace = ();
+
+    fn on_data(&mut self, conn: &mut Conn<'_, ()>, data: &Data<'_>) -> usize {
+        conn.set_overflow(64_000, Overflow::Refuse);
+        let tiny = Bytes::from_static(b"x\n");
+        let taken = (0..100_000).take_while(|_| conn.push_message(&tiny, 0).is_ok()).count();
+        conn.send(format!("{taken}\n").as_bytes()).expect("the output has room");
+        conn.close();
+        data.len()
+    }
+}
+
+#[test]
+fn a_message_that_waits_counts_more_than_its_bytes() {
+    let setup = |runtime: &Runtime, listener| {
+        runtime.listen(listener, Tiny);
+    };
+    serve(setup, |addr| {
+        let mut stream = connect(addr);
+        stream.write_all(b"!").expect("sent");
+        let mut all = String::new();
+        stream.read_to_string(&mut all).expect("the server closes");
+        let taken = all.lines().find_map(|line| line.parse::<usize>().ok()).expect("the number");
+        assert_eq!(all.lines().filter(|line| *line == "x").count(), taken);
+        // Half of the bound is output, in which messages are bytes; what waits costs memory for each.
+        assert!((16_000..16_600).contains(&taken), "{taken} messages were taken");
+    });
 }

@@ -487,6 +487,33 @@ fn a_slow_subscriber_is_told_and_closed() {
 }
 
 #[test]
+fn a_topic_whose_messages_may_be_lost_costs_no_other_messages() {
+    let topics = Topics::default();
+    topics.configure("t", TopicOptions::default().overflow(Overflow::DropOldest));
+    let server = Server::start_with(topics, 1, usize::MAX);
+    let mut slow = server.client(0);
+    slow.ask("policy close 200000");
+    slow.ask("sub t");
+    slow.ask("sub safe");
+    let mut other = server.client(0);
+    // In one turn: the window and more are filled, and what comes next waits.
+    other.write("flood t 40 10000 1\nflood safe 5 9000 1\nflood t 100 10000 1\nflood safe 5 9000 1\n");
+    other.messages(4);
+    server.workers.iter().for_each(|(_, handle, _)| handle.shutdown());
+    let mut rest = String::new();
+    slow.reader.read_to_string(&mut rest).expect("the server closes");
+    let numbers = |len: usize| {
+        let of_len = rest.lines().filter(move |line| line.len() == len + 2);
+        of_len.map(|line| line[2..8].parse::<usize>().expect("a number")).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(9000), [0, 1, 2, 3, 4, 0, 1, 2, 3, 4], "all are there, in order");
+    assert_eq!(numbers(10_000).last(), Some(&99));
+    let stats = server.stop().remove(0);
+    assert_eq!(stats.messages_dropped, 140 - numbers(10_000).len() as u64);
+    assert!(stats.messages_dropped > 100 && stats.closed_slow == 0);
+}
+
+#[test]
 fn a_full_mailbox_refuses_for_all_workers() {
     let limits = TopicLimits { mailbox_bytes_max: 4096, ..TopicLimits::default() };
     let server = Server::start(Topics::with_limits(limits), 2);

@@ -16,57 +16,142 @@ use sws_stackpool::NONE;
 /// So many places are kept for the next connection that uses a backlog.
 const PLACES_KEPT: usize = 64;
 
+/// What a message that waits counts beside its bytes.
+const WAITING_BYTES: usize = 64;
+
 struct Waiting {
     frame: Bytes,
     /// 0 for a message that nothing replaces.
     key: u64,
+    state: State,
 }
 
-/// The messages of one connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It is sent, or the connection ends.
+    Firm,
+    /// Its policy allows that it is dropped for others.
+    Droppable,
+    /// It was, and its place is left.
+    Gone,
+}
+
+const _: () = assert!(size_of::<Waiting>() <= WAITING_BYTES);
+
+/// The messages of one connection. The first place is never one that is gone.
 #[derive(Default)]
 pub(super) struct Backlog {
     queue: VecDeque<Waiting>,
+    /// What the messages count, and those of them that are firm.
     bytes: usize,
-    /// How many messages have left the queue at its front, ever: places in `latest` count from there.
+    firm_bytes: usize,
+    /// How many places have left the queue at its front, ever: places in `latest` count from there.
     left: u64,
+    /// No message before this place can be dropped.
+    droppable_from: u64,
+    /// Places whose messages are gone.
+    gaps: usize,
     /// Where the message with a key waits.
     latest: HashMap<u64, u64>,
 }
 
 impl Backlog {
-    fn push(&mut self, frame: Bytes, key: u64) {
+    fn push(&mut self, frame: Bytes, key: u64, is_droppable: bool) {
         if key != 0 {
             self.latest.insert(key, self.left + self.queue.len() as u64);
         }
-        self.bytes += frame.len();
-        self.queue.push_back(Waiting { frame, key });
+        let bytes = frame.len() + WAITING_BYTES;
+        self.bytes += bytes;
+        self.firm_bytes += if is_droppable { 0 } else { bytes };
+        let state = if is_droppable { State::Droppable } else { State::Firm };
+        self.queue.push_back(Waiting { frame, key, state });
     }
 
     fn pop(&mut self) -> Option<Bytes> {
-        let Waiting { frame, key } = self.queue.pop_front()?;
-        if key != 0 && self.latest.get(&key) == Some(&self.left) {
+        let waiting = self.take(0)?;
+        self.close_gaps();
+        Some(waiting)
+    }
+
+    /// Takes the message out of its place, which is left as a gap.
+    fn take(&mut self, at: usize) -> Option<Bytes> {
+        let waiting = self.queue.get_mut(at)?;
+        let frame = std::mem::take(&mut waiting.frame);
+        let bytes = frame.len() + WAITING_BYTES;
+        self.bytes -= bytes;
+        self.firm_bytes -= if waiting.state == State::Firm { bytes } else { 0 };
+        waiting.state = State::Gone;
+        self.gaps += 1;
+        let key = std::mem::take(&mut waiting.key);
+        if key != 0 && self.latest.get(&key) == Some(&(self.left + at as u64)) {
             self.latest.remove(&key);
         }
-        self.left += 1;
-        self.bytes -= frame.len();
         Some(frame)
     }
 
-    /// Puts a message in the place of one with the same key; returns the one that was there.
-    fn replace(&mut self, frame: &Bytes, key: u64) -> Option<Bytes> {
-        let place = self.latest.get(&key)?.checked_sub(self.left)?;
-        let waiting = self.queue.get_mut(usize::try_from(place).ok()?)?;
-        self.bytes += frame.len();
-        let before = std::mem::replace(&mut waiting.frame, frame.clone());
-        self.bytes -= before.len();
-        Some(before)
+    /// Forgets gaps at the front, and all of them when they are most of the queue: O(1) for each message that has left one.
+    fn close_gaps(&mut self) {
+        while self.queue.pop_front_if(|waiting| waiting.state == State::Gone).is_some() {
+            (self.left, self.gaps) = (self.left + 1, self.gaps - 1);
+        }
+        if self.gaps > PLACES_KEPT.max(self.queue.len() / 2) {
+            self.queue.retain(|waiting| waiting.state != State::Gone);
+            (self.gaps, self.droppable_from) = (0, self.left);
+            let keyed = self.queue.iter().enumerate().filter(|(_, waiting)| waiting.key != 0);
+            let places = keyed.map(|(at, waiting)| (waiting.key, self.left + at as u64));
+            self.latest.extend(places);
+        }
+    }
+
+    /// Takes out the oldest message that can be dropped.
+    fn drop_oldest(&mut self) -> Option<Bytes> {
+        let from = usize::try_from(self.droppable_from.saturating_sub(self.left)).ok()?;
+        let is_droppable = |waiting: &Waiting| waiting.state == State::Droppable;
+        let behind = self.queue.range(from.min(self.queue.len())..).position(is_droppable);
+        let at = behind.map_or(self.queue.len(), |behind| from + behind);
+        self.droppable_from = self.left + at as u64;
+        let frame = self.take(at)?;
+        self.close_gaps();
+        Some(frame)
+    }
+
+    /// Takes out the message with this key, for one that takes its place at the end.
+    fn take_key(&mut self, key: u64) -> Option<Bytes> {
+        let at = self.place_of(key)?;
+        let frame = self.take(at)?;
+        self.close_gaps();
+        Some(frame)
+    }
+
+    fn place_of(&self, key: u64) -> Option<usize> {
+        usize::try_from(self.latest.get(&key)?.checked_sub(self.left)?).ok()
+    }
+
+    /// Puts a message in the place of one with the same key, if there is one and no more than `bytes_max` waits then; returns the one
+    /// that was there.
+    fn replace(&mut self, frame: &Bytes, key: u64, bytes_max: usize) -> Option<Bytes> {
+        let waiting = self.place_of(key).and_then(|at| self.queue.get_mut(at))?;
+        let bytes = self.bytes - waiting.frame.len() + frame.len();
+        if bytes > bytes_max && frame.len() > waiting.frame.len() {
+            return None;
+        }
+        self.bytes = bytes;
+        Some(std::mem::replace(&mut waiting.frame, frame.clone()))
+    }
+
+    /// Whether room for `len` bytes is left by those that cannot be dropped. One message that is within the bound by itself may wait
+    /// alone, whatever is being sent before it.
+    fn can_fit(&self, len: usize, pending: usize, bytes_max: usize) -> bool {
+        pending + self.firm_bytes + len <= bytes_max || (self.firm_bytes == 0 && len <= bytes_max)
     }
 
     fn clear(&mut self) -> Vec<Bytes> {
-        self.bytes = 0;
+        (self.bytes, self.firm_bytes, self.gaps) = (0, 0, 0);
         self.left += self.queue.len() as u64;
         self.latest.clear();
-        let frames = self.queue.drain(..).map(|waiting| waiting.frame).collect();
+        self.latest.shrink_to(PLACES_KEPT);
+        let messages = self.queue.drain(..).filter(|waiting| waiting.state != State::Gone);
+        let frames = messages.map(|waiting| waiting.frame).collect();
         self.queue.shrink_to(PLACES_KEPT);
         frames
     }
@@ -75,6 +160,11 @@ impl Backlog {
 /// Bytes of output that are filled before messages wait.
 pub(super) fn window(bytes_max: usize) -> usize {
     OUTPUT_WINDOW.min(bytes_max / 2)
+}
+
+/// Whether messages under this policy may be dropped for others.
+fn is_droppable(overflow: Overflow) -> bool {
+    matches!(overflow, Overflow::DropOldest | Overflow::KeepLatest)
 }
 
 /// What a message finds before it.
@@ -95,7 +185,7 @@ impl Conns {
         });
     }
 
-    /// Bytes of whole messages that wait behind the output.
+    /// Bytes of whole messages that wait behind the output, with what each counts beside them.
     pub(super) fn backlog_bytes(&self, id: ConnId) -> usize {
         match self.with(id, |slot| slot.backlog) {
             None | Some(NONE) => 0,
@@ -143,13 +233,22 @@ impl Conns {
         if place.handle == NONE && fits {
             return self.push_shared(id, frame);
         }
-        if place.handle == NONE {
+        let is_new = place.handle == NONE;
+        if is_new {
             place.handle = self.backlogs.borrow_mut().acquire();
-            self.with(id, |slot| slot.backlog = place.handle);
         }
-        let overflow = overflow.unwrap_or(place.overflow);
         let mut gone = Vec::new();
         let result = self.enqueue(core, id, &place, (frame, key), overflow, &mut gone);
+        // None is kept for nothing, such as a first message that was refused.
+        let mut backlogs = self.backlogs.borrow_mut();
+        let is_empty = backlogs.values[place.handle as usize].queue.is_empty();
+        if is_empty {
+            backlogs.release(place.handle);
+        }
+        drop(backlogs);
+        if is_empty != is_new {
+            self.with(id, |slot| slot.backlog = if is_empty { NONE } else { place.handle });
+        }
         // Frames may have destructors of the user's, so they are dropped when nothing is borrowed.
         guarded(|| drop(gone));
         result
@@ -161,51 +260,67 @@ impl Conns {
         id: ConnId,
         place: &Place,
         (frame, key): (&Bytes, u64),
-        overflow: Overflow,
+        overflow: Option<Overflow>,
         gone: &mut Vec<Bytes>,
     ) -> Result<(), SendError> {
+        let overflow = overflow.unwrap_or(place.overflow);
         let mut backlogs = self.backlogs.borrow_mut();
         let backlog = &mut backlogs.values[place.handle as usize];
         let key = if overflow == Overflow::KeepLatest { key } else { 0 };
+        let bytes_max = place.bytes_max;
         if key != 0
-            && let Some(before) = backlog.replace(frame, key)
+            && let Some(before) = backlog.replace(frame, key, bytes_max.saturating_sub(place.pending))
         {
             count(&core.stats.messages_replaced);
             gone.push(before);
             return Ok(());
         }
-        let is_full = |backlog: &Backlog| place.pending + backlog.bytes + frame.len() > place.bytes_max;
-        if is_full(backlog) {
-            match overflow {
+        let is_droppable = is_droppable(overflow);
+        if is_droppable && frame.len() > bytes_max {
+            count(&core.stats.messages_dropped);
+            return Err(SendError::Full);
+        }
+        let can_fit = match is_droppable {
+            true => backlog.can_fit(frame.len(), place.pending, bytes_max),
+            false => place.pending + backlog.firm_bytes + frame.len() <= bytes_max,
+        };
+        if !can_fit {
+            // What would be dropped for a topic's sake is, where others fill the bound, a message like theirs.
+            return Err(match if is_droppable { place.overflow } else { overflow } {
                 Overflow::Refuse => {
                     count(&core.stats.messages_refused);
-                    return Err(SendError::Full);
+                    SendError::Full
                 }
                 Overflow::Close => {
                     count(&core.stats.closed_slow);
                     gone.extend(backlog.clear());
                     self.with(id, |slot| slot.flags |= flag::OVERFLOWED);
                     self.overflowed.borrow_mut().push(id);
-                    return Err(SendError::Full);
+                    SendError::Full
                 }
                 Overflow::DropOldest | Overflow::KeepLatest => {
-                    while is_full(backlog) {
-                        let Some(oldest) = backlog.pop() else { break };
-                        count(&core.stats.messages_dropped);
-                        gone.push(oldest);
-                    }
-                    if is_full(backlog) && frame.len() > place.bytes_max {
-                        count(&core.stats.messages_dropped);
-                        return Err(SendError::Full);
-                    }
+                    count(&core.stats.messages_dropped);
+                    SendError::Full
                 }
-            }
+            });
         }
-        backlog.push(frame.clone(), key);
+        if key != 0
+            && let Some(before) = backlog.take_key(key)
+        {
+            count(&core.stats.messages_replaced);
+            gone.push(before);
+        }
+        while place.pending + backlog.bytes + frame.len() > bytes_max
+            && let Some(oldest) = backlog.drop_oldest()
+        {
+            count(&core.stats.messages_dropped);
+            gone.push(oldest);
+        }
+        backlog.push(frame.clone(), key, is_droppable);
         Ok(())
     }
 
-    /// Moves messages that wait into the output of a connection, whose pieces are all sent. False when none waits.
+    /// Moves messages that wait into the output of a connection, whose pieces are all sent. Whether there is something to send then.
     pub(super) fn refill(&self, core: &Core, id: ConnId, output: u32) -> bool {
         let Some((handle, bytes_max)) = self.with(id, |slot| (slot.backlog, slot.messages_bytes_max)) else {
             return false;
@@ -226,13 +341,14 @@ impl Conns {
                 None => break,
             }
         }
+        let has_output = output.pending() > 0;
         if backlog.queue.is_empty() {
             backlog.clear();
             backlogs.release(handle);
             drop((outputs, buffers, backlogs));
             self.with(id, |slot| slot.backlog = NONE);
         }
-        true
+        has_output
     }
 
     /// Releases the messages that wait for a connection.
@@ -278,26 +394,80 @@ mod tests {
     #[test]
     fn the_latest_of_a_key_takes_the_place_of_the_one_before() {
         let mut backlog = Backlog::default();
-        backlog.push(frame("a1"), 1);
-        backlog.push(frame("b1"), 2);
-        assert_eq!(backlog.replace(&frame("a2..."), 1).as_deref(), Some(&b"a1"[..]));
-        assert_eq!(backlog.bytes, 7);
+        let replace = |backlog: &mut Backlog, text, key| backlog.replace(&frame(text), key, 1000);
+        backlog.push(frame("a1"), 1, true);
+        backlog.push(frame("b1"), 2, true);
+        assert_eq!(replace(&mut backlog, "a2...", 1).as_deref(), Some(&b"a1"[..]));
+        assert_eq!(backlog.bytes, 7 + 2 * WAITING_BYTES);
         assert_eq!(backlog.pop().as_deref(), Some(&b"a2..."[..]));
-        assert_eq!(backlog.replace(&frame("a3"), 1), None, "the one before has left");
-        backlog.push(frame("a3"), 1);
+        assert_eq!(replace(&mut backlog, "a3", 1), None, "the one before has left");
+        backlog.push(frame("a3"), 1, true);
         assert_eq!(backlog.pop().as_deref(), Some(&b"b1"[..]));
-        assert_eq!(backlog.replace(&frame("a4"), 1).as_deref(), Some(&b"a3"[..]));
+        assert_eq!(replace(&mut backlog, "a4", 1).as_deref(), Some(&b"a3"[..]));
         assert_eq!((backlog.pop().as_deref(), backlog.bytes), (Some(&b"a4"[..]), 0));
         assert!(backlog.latest.is_empty() && backlog.pop().is_none());
     }
 
     #[test]
+    fn nothing_grows_over_the_bound_in_its_place() {
+        let mut backlog = Backlog::default();
+        backlog.push(frame("a1"), 1, true);
+        let bytes = backlog.bytes;
+        assert_eq!(backlog.replace(&frame("a22"), 1, bytes), None);
+        assert_eq!(backlog.replace(&frame("a2"), 1, bytes).as_deref(), Some(&b"a1"[..]));
+        assert_eq!(backlog.replace(&frame("a"), 1, 0).as_deref(), Some(&b"a2"[..]), "smaller is better");
+    }
+
+    #[test]
     fn a_cleared_backlog_forgets_its_keys() {
         let mut backlog = Backlog::default();
-        backlog.push(frame("a1"), 1);
-        assert_eq!(backlog.clear().len(), 1);
-        assert_eq!(backlog.replace(&frame("a2"), 1), None);
-        backlog.push(frame("a2"), 1);
-        assert_eq!(backlog.replace(&frame("a3"), 1).as_deref(), Some(&b"a2"[..]));
+        (1..=1000).for_each(|key| backlog.push(frame("a1"), key, true));
+        assert_eq!(backlog.clear().len(), 1000);
+        assert!(backlog.latest.capacity() < 1000 && backlog.queue.capacity() < 1000);
+        assert_eq!(backlog.replace(&frame("a2"), 1, 1000), None);
+        backlog.push(frame("a2"), 1, true);
+        assert_eq!(backlog.replace(&frame("a3"), 1, 1000).as_deref(), Some(&b"a2"[..]));
+    }
+
+    /// Against a plain list, with a first message that is never sent: its followers' gaps are closed all the same.
+    #[test]
+    fn only_what_is_droppable_is_dropped_the_oldest_first() {
+        for seed in 0..20 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut backlog = Backlog::default();
+            let mut oracle: Vec<(Bytes, u64, bool)> = Vec::new();
+            for step in 0..4000 {
+                match random.u32(0..if step < 3000 { 9 } else { 30 }) {
+                    0..4 => {
+                        let (is_droppable, key) = (random.u32(0..8) > 0, random.u64(0..50));
+                        let key = if is_droppable { key } else { 0 };
+                        let text = frame(&format!("{step}"));
+                        if key != 0 {
+                            let known = oracle.iter().position(|waiting| waiting.1 == key);
+                            let before = known.map(|at| oracle.remove(at).0);
+                            assert_eq!(backlog.take_key(key), before);
+                        }
+                        backlog.push(text.clone(), key, is_droppable);
+                        oracle.push((text, key, is_droppable));
+                    }
+                    4..8 => {
+                        let oldest = oracle.iter().position(|waiting| waiting.2);
+                        assert_eq!(backlog.drop_oldest(), oldest.map(|at| oracle.remove(at).0));
+                    }
+                    _ if step < 2000 => {}
+                    _ => {
+                        let first = (!oracle.is_empty()).then(|| oracle.remove(0).0);
+                        assert_eq!(backlog.pop(), first);
+                    }
+                }
+                let bytes = |firm: bool| {
+                    let counted = oracle.iter().filter(|waiting| !firm || !waiting.2);
+                    counted.map(|waiting| waiting.0.len() + WAITING_BYTES).sum::<usize>()
+                };
+                assert_eq!((backlog.bytes, backlog.firm_bytes), (bytes(false), bytes(true)));
+                assert!(backlog.queue.len() <= 2 * oracle.len() + PLACES_KEPT + 2);
+            }
+            assert!(backlog.clear().into_iter().eq(oracle.into_iter().map(|waiting| waiting.0)));
+        }
     }
 }

@@ -283,7 +283,11 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     }
 
     /// Sets how many bytes may wait to be sent, and what becomes of messages over that. Without it
-    /// [`Limits::output_bytes_max`](crate::Limits::output_bytes_max) holds, and messages over it are refused.
+    /// [`Limits::output_bytes_max`](crate::Limits::output_bytes_max) holds, and messages over it are refused. A bound of 0 means that
+    /// of the limits again; one over `u32::MAX` is that.
+    ///
+    /// Each message that waits behind the output counts 64 bytes more than it has. Where there is no room for one, those that wait
+    /// under [`Overflow::DropOldest`] or [`Overflow::KeepLatest`] make it; others are never dropped.
     pub fn set_overflow(&mut self, bytes_max: usize, overflow: Overflow) {
         self.core.conns.set_overflow(self.id, bytes_max, overflow);
     }
@@ -369,7 +373,7 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
         self.core.conns.write_with(self.id, len, |out| self.core.fibers.without_waits(|| f(out)))
     }
 
-    /// Bytes that wait to be sent, those of messages that wait behind the output included.
+    /// Bytes that wait to be sent. A message that waits behind the output counts 64 bytes more than it has.
     pub fn pending_output(&self) -> usize {
         self.core.conns.pending_output(self.id) + self.core.conns.backlog_bytes(self.id)
     }
