@@ -10,9 +10,8 @@ impl<W: Copy + 'static> Conn<'_, W> {
     /// Makes the connection a subscriber of a topic until [`unsubscribe`](Conn::unsubscribe) or its close. What the topic
     /// [keeps](crate::TopicOptions::history) is sent first, then every message that follows, each once.
     ///
-    /// A name that ends in `*` is a pattern: it stands for all topics whose name begins with what is before it, and gets no history.
     /// A message is delivered once for each subscription that it fits. A connection that subscribes already stays
-    /// as it is.
+    /// as it is. A name that ends in `*` is refused, because names often come from outside: see [`subscribe_prefix`](Conn::subscribe_prefix).
     ///
     /// ```
     /// use sws_runtime::{Conn, Data, Encoding, EventHandler};
@@ -62,7 +61,18 @@ impl<W: Copy + 'static> Conn<'_, W> {
     /// # Errors
     /// [`SubscribeError`].
     pub fn subscribe(&mut self, topic: &str, encoding: Encoding) -> Result<(), SubscribeError> {
+        refuse_pattern(topic)?;
         self.enter(Wish { topic, encoding, since: Since::Oldest, member: None }).map(|_| ())
+    }
+
+    /// Makes the connection a subscriber of all topics whose name begins with `prefix`, of all workers, those included that come to be
+    /// later. It gets no history. [`unsubscribe`](Conn::unsubscribe) takes the prefix with a `*` behind it.
+    ///
+    /// # Errors
+    /// [`SubscribeError`].
+    pub fn subscribe_prefix(&mut self, prefix: &str, encoding: Encoding) -> Result<(), SubscribeError> {
+        let pattern = format!("{prefix}*");
+        self.enter(Wish { topic: &pattern, encoding, since: Since::Oldest, member: None }).map(|_| ())
     }
 
     /// As [`subscribe`](Conn::subscribe), for one who has seen messages up to this [sequence number](Publication::sequence): only newer
@@ -77,6 +87,7 @@ impl<W: Copy + 'static> Conn<'_, W> {
         encoding: Encoding,
         after_sequence: u64,
     ) -> Result<Replay, SubscribeError> {
+        refuse_pattern(topic)?;
         self.enter(Wish { topic, encoding, since: Since::After(after_sequence), member: None })
     }
 
@@ -153,4 +164,8 @@ impl<W: Copy + 'static> Conn<'_, W> {
         let (core, id) = self.parts();
         core.topics.publish(core, topic, message.into(), Some(id))
     }
+}
+
+fn refuse_pattern(topic: &str) -> Result<(), SubscribeError> {
+    if topic.ends_with('*') { Err(SubscribeError::Name) } else { Ok(()) }
 }

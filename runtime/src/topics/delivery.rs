@@ -227,7 +227,11 @@ impl WorkerTopics {
                     }
                 }
             }
-            ends.push(out.len().max(before));
+            if out.len() < before {
+                // It has taken back what is not its own.
+                ends.iter_mut().for_each(|end| *end = out.len().min(*end));
+            }
+            ends.push(out.len());
         }
         Frames { whole: out.into(), ends }
     }

@@ -1,6 +1,7 @@
 //! The topics that workers share: who has which, and the state of those with history or presence.
 
 use super::{PresenceEvent, Publication, SubscribeError, TopicLimits, TopicOptions};
+use crate::turn::guarded;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -265,7 +266,11 @@ impl State {
 
     fn event(&self, topic: &Topic, member: &str, joined: bool) -> Option<Publication> {
         let event = PresenceEvent { topic: &topic.name, member, joined, count: self.members.len() };
-        topic.options.presence.map(|message| message(&event))
+        let message = topic.options.presence?;
+        // A panic in it costs the event: who came or left is counted.
+        let mut publication = None;
+        guarded(|| publication = Some(message(&event)));
+        publication
     }
 }
 

@@ -69,7 +69,7 @@ impl TopicOptions {
     }
 
     /// As [`presence`](TopicOptions::presence), with messages of the caller's making. `message` must not use topics: it is called
-    /// while they are locked.
+    /// while they are locked. When it panics there is no event.
     #[must_use]
     pub fn presence_with(mut self, message: fn(&PresenceEvent<'_>) -> Publication) -> TopicOptions {
         self.presence = Some(message);
