@@ -10,7 +10,7 @@ use serde_json::json;
 use std::thread;
 use std::time::Duration;
 use sws::http::StatusCode;
-use sws::websocket::{Message, Socket, SocketHandler, SocketOptions, WebSocketUpgrade};
+use sws::websocket::{Socket, SocketHandler, SocketOptions, WebSocketUpgrade};
 use sws::{
     IntoResponse, Overflow, Path, Publication, PublishError, Response, Router, ServeError, Server,
     TopicOptions, Topics, topics,
@@ -21,37 +21,42 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// Bytes that may wait for a socket; a price over that takes the place of the one before it.
 const OUTPUT_BYTES_MAX: usize = 16 * 1024;
 
-/// A socket that listens to one symbol, or by `*` to all.
+/// What the topics of all symbols begin with.
+const PRICES: &str = "prices/";
+
+/// A socket that listens to one symbol, or to all.
 struct Listener {
-    topic: String,
+    symbol: Option<String>,
 }
 
 impl SocketHandler for Listener {
     fn on_open(&mut self, socket: &mut Socket<'_>) {
-        if socket.subscribe(&self.topic).is_err() {
+        let subscribed = match &self.symbol {
+            Some(symbol) => socket.subscribe(&format!("{PRICES}{symbol}")),
+            None => socket.subscribe_prefix(PRICES),
+        };
+        if subscribed.is_err() {
             socket.close(1013, "too many listeners");
         }
     }
-
-    fn on_message(&mut self, _socket: &mut Socket<'_>, _message: Message<'_>) {}
 }
 
-fn listen(symbol: &str, upgrade: WebSocketUpgrade) -> Response {
+fn listen(symbol: Option<String>, upgrade: WebSocketUpgrade) -> Response {
     let options = SocketOptions {
         message_bytes_max: 1024,
         output_bytes_max: OUTPUT_BYTES_MAX,
         ..SocketOptions::default()
     };
-    upgrade.options(options).accept(Listener { topic: format!("prices/{symbol}") })
+    upgrade.options(options).accept(Listener { symbol })
 }
 
 fn all(upgrade: WebSocketUpgrade) -> Response {
-    listen("*", upgrade)
+    listen(None, upgrade)
 }
 
 fn one(Path(symbol): Path<String>, upgrade: WebSocketUpgrade) -> Response {
     if SYMBOLS.contains(&symbol.as_str()) {
-        listen(&symbol, upgrade)
+        listen(Some(symbol), upgrade)
     } else {
         StatusCode::NOT_FOUND.into_response()
     }

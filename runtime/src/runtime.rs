@@ -36,8 +36,8 @@ pub struct Config {
     pub ordinary_descriptors: bool,
     /// Its pool for CPU work.
     pub workers: WorkerConfig,
-    /// Its topics, shared by all workers that are made with the same or a clone of it.
-    pub topics: Topics,
+    /// Its topics, shared by all workers that are made with the same or a clone of it; `None` for topics of its own.
+    pub topics: Option<Topics>,
 }
 
 /// Why there is no worker.
@@ -180,7 +180,7 @@ impl Runtime {
             ring: RefCell::new(ring),
             outbound: RefCell::new(None),
             conns: Conns::new(&limits, slots),
-            topics: WorkerTopics::new(config.topics, Handle { door: door.handle() }),
+            topics: WorkerTopics::new(config.topics.unwrap_or_default(), Handle { door: door.handle() }),
             large: RefCell::new(LargePool::new(limits.large_blocks_max)),
             ops: Ops::new(),
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),

@@ -290,7 +290,7 @@ fn advance_phase(core: &Core) {
                 core.conns.flush(core);
             }
             let is_over = core.now() >= until;
-            if is_over && !core.loop_ops.drain_cancelled.replace(true) {
+            if is_over && core.fibers.len() > 0 && !core.loop_ops.drain_cancelled.replace(true) {
                 // Handlers that still wait get the chance to say so to their clients.
                 core.fibers.cancel_all();
                 core.phase.set(Phase::Draining { until: core.now() + END_MAX });

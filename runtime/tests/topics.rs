@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::{JoinHandle, yield_now};
 use std::time::Duration;
 use sws_runtime::*;
@@ -17,11 +17,22 @@ mod slow;
 
 /// Does what lines of text say, and answers each with a line that begins with `ok`.
 struct Hub {
-    /// The sequence number, a colon, the payload and an end of line.
+    /// The sequence number in its topic's life, a colon, the payload and an end of line.
     lines: Encoding,
+    life: Arc<AtomicU64>,
 }
 
+/// Numbers that begin with each second, in one of which a topic of these tests comes to be.
+const LIFE: u64 = 1 << 20;
+
 impl Hub {
+    fn number(&self, number: &str) -> u64 {
+        match number.parse().expect("a number") {
+            0 => 0,
+            number => self.life.load(Ordering::Relaxed).checked_add_signed(number).expect("below 2^53"),
+        }
+    }
+
     fn obey(&self, conn: &mut Conn<'_, ()>, line: &str) -> String {
         let words: Vec<&str> = line.split(' ').collect();
         let number = |n: usize| words[n].parse::<usize>().expect("a number");
@@ -33,7 +44,8 @@ impl Hub {
                     None => conn.subscribe(words[1], self.lines),
                 }
             ),
-            "since" => match conn.subscribe_since(words[1], self.lines, number(2) as u64) {
+            // After a number in the topic's life, or an earlier one.
+            "since" => match conn.subscribe_since(words[1], self.lines, self.number(words[2])) {
                 Ok(replay) => format!("{} {}", replay.messages, replay.missed),
                 Err(error) => format!("{error:?}"),
             },
@@ -116,22 +128,27 @@ impl Server {
 
     fn start_with(topics: Topics, workers: usize, deliveries_per_turn: usize) -> Server {
         let encoded = Arc::new(AtomicUsize::new(0));
+        let life = Arc::new(AtomicU64::new(0));
         let workers = (0..workers).map(|_| {
-            let encoded = Arc::clone(&encoded);
+            let (encoded, life) = (Arc::clone(&encoded), Arc::clone(&life));
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
             let addr = listener.local_addr().expect("bound");
-            let mut config = Config { topics: topics.clone(), ..Config::default() };
+            let mut config = Config { topics: Some(topics.clone()), ..Config::default() };
             config.limits.deliveries_per_turn = deliveries_per_turn;
             let (sender, receiver) = std::sync::mpsc::channel();
             let thread = std::thread::spawn(move || {
                 let runtime = Runtime::new(config).expect("a runtime");
+                let born = Arc::clone(&life);
                 let lines = runtime.add_encoding(move |publication, out| {
                     encoded.fetch_add(1, Ordering::Relaxed);
-                    write!(out, "{}:", publication.sequence).expect("a vector takes all");
+                    if publication.sequence > 0 {
+                        born.store(publication.sequence / LIFE * LIFE, Ordering::Relaxed);
+                    }
+                    write!(out, "{}:", publication.sequence % LIFE).expect("a vector takes all");
                     out.extend_from_slice(&publication.payload);
                     out.push(b'\n');
                 });
-                runtime.listen(listener, Hub { lines });
+                runtime.listen(listener, Hub { lines, life });
                 sender.send(runtime.handle()).expect("the test waits");
                 runtime.run();
                 runtime.stats()
@@ -324,14 +341,18 @@ fn who_comes_back_gets_what_is_newer_and_learns_what_is_gone() {
     topics.configure("t", TopicOptions::default().history(3));
     let server = Server::start(topics, 2);
     (1..=5).for_each(|n| server.topics.publish("t", format!("m{n}")).expect("there is room"));
+    // The first, who has seen nothing, misses what is gone.
     for (after, answer, messages) in [
-        (4, "1 false", &["5:m5"][..]),
+        (0, "3 true", &["3:m3", "4:m4", "5:m5"][..]),
+        (4, "1 false", &["5:m5"]),
         (2, "3 false", &["3:m3", "4:m4", "5:m5"]),
         (1, "3 true", &["3:m3", "4:m4", "5:m5"]),
         (5, "0 false", &[]),
         (900, "3 true", &["3:m3", "4:m4", "5:m5"]),
+        // A second before.
+        (3 - LIFE as i64, "3 true", &["3:m3", "4:m4", "5:m5"]),
     ] {
-        let mut client = server.client(after % 2);
+        let mut client = server.client(after.rem_euclid(2) as usize);
         assert_eq!(client.ask(&format!("since t {after}")), answer);
         assert_eq!(client.seen, messages, "after {after}");
         assert_eq!(client.ask("unsub t"), "true");

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use serde::Serialize;
-use sws_runtime::{Cancelled, JoinError, SubmitError, TimedOut};
+use sws_runtime::{Cancelled, JoinError, PublishError, SubmitError, TimedOut};
 
 use crate::body::{Body, BodyError};
 use crate::extract::Json;
@@ -30,6 +30,8 @@ use crate::response::Response;
 /// | `Result<R, E>` | either side, both `IntoResponse` |
 /// | [`Response`], `http::Response<impl Into<Body>>` | itself |
 /// | `io::Error` | 500 without details |
+///
+/// A `Result` whose error is a `String` answers 200 with it, as every text does: give it a status, as `(StatusCode, String)`.
 ///
 /// ```
 /// use sws::{Html, IntoResponse, Response, Router, TestClient, http::StatusCode};
@@ -97,6 +99,16 @@ impl IntoResponse for SubmitError {
     /// 503 with Retry-After: the worker pool's queue is full.
     fn into_response(self) -> Response {
         Response::reason(StatusCode::SERVICE_UNAVAILABLE).with_header(RETRY_AFTER, "1")
+    }
+}
+
+impl IntoResponse for PublishError {
+    /// 400 for a name that is none, 503 with Retry-After where nobody could be told.
+    fn into_response(self) -> Response {
+        match self {
+            PublishError::Name => Response::text(self.to_string()).with_status(StatusCode::BAD_REQUEST),
+            _ => Response::reason(StatusCode::SERVICE_UNAVAILABLE).with_header(RETRY_AFTER, "1"),
+        }
     }
 }
 

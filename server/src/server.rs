@@ -116,6 +116,7 @@ pub struct Server {
     admin: Option<TcpListener>,
     limits: HttpLimits,
     config: Config,
+    topics: Topics,
 }
 
 /// Makes the router of each worker, on its thread.
@@ -135,6 +136,7 @@ impl Server {
             admin: None,
             limits: HttpLimits::default(),
             config: Config::default(),
+            topics: Topics::default(),
         })
     }
 
@@ -170,9 +172,10 @@ impl Server {
         self
     }
 
-    /// Sets the bounds and sizes of each worker.
+    /// Sets the bounds and sizes of each worker. Without topics in it they stay the server's own.
     #[must_use]
     pub fn config(mut self, config: Config) -> Server {
+        self.topics = config.topics.clone().unwrap_or(self.topics);
         self.config = config;
         self
     }
@@ -184,7 +187,7 @@ impl Server {
 
     /// The topics of its workers: to be configured, and to be published to from any thread.
     pub fn topics(&self) -> Topics {
-        self.config.topics.clone()
+        self.topics.clone()
     }
 
     /// The address of `/healthz` and `/metrics`, if there is one.
@@ -199,7 +202,8 @@ impl Server {
     pub fn spawn(self, router: impl Fn() -> Router + Send + Sync + 'static) -> Result<Running, ServeError> {
         let (addr, admin_addr) = (self.addr, self.admin_addr());
         let mut listeners = self.listeners;
-        let plan = Plan::new(Arc::new(router), self.limits, self.config, listeners.len());
+        let config = Config { topics: Some(self.topics), ..self.config };
+        let plan = Plan::new(Arc::new(router), self.limits, config, listeners.len());
         let mut running = Running { addr, admin_addr, handles: Vec::new(), threads: Vec::new() };
         let mut admin = self.admin;
         for (number, listener) in listeners.drain(..).enumerate() {
@@ -228,7 +232,8 @@ impl Server {
     pub fn serve(self, router: impl Fn() -> Router + Send + Sync + 'static) -> Result<(), ServeError> {
         let mut signals = Signals::block().map_err(ServeError::Signals)?;
         let mut listeners = self.listeners.into_iter().enumerate();
-        let plan = Plan::new(Arc::new(router), self.limits, self.config, listeners.len());
+        let config = Config { topics: Some(self.topics), ..self.config };
+        let plan = Plan::new(Arc::new(router), self.limits, config, listeners.len());
         let Some((first, listener)) = listeners.next() else { return Ok(()) };
         let runtime = plan.make(first, listener, self.admin)?;
         let mut handles = vec![runtime.handle()];

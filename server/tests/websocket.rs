@@ -426,3 +426,79 @@ fn the_sockets_can_be_counted_from_a_callback() {
     drop(peer);
     settle(server);
 }
+
+#[test]
+fn a_straight_line_that_panics_closes_with_1011() {
+    let server = start(|| {
+        Router::new().get("/line", |upgrade: WebSocketUpgrade| {
+            upgrade.run(|mut socket: WebSocket| {
+                let _ = socket.recv();
+                panic!("as you wish");
+            })
+        })
+    });
+    let mut peer = open(server.addr(), "/line");
+    peer.send(Msg::text("panic")).expect("sends");
+    assert_eq!(closed(&mut peer).0, CloseCode::Error);
+    drop(peer);
+    settle(server);
+}
+
+#[test]
+fn a_room_named_like_a_pattern_hears_nothing_of_others() {
+    let server = start(|| {
+        Router::new().get("/rooms/{room}", |sws::Path(room): sws::Path<String>, upgrade: WebSocketUpgrade| {
+            struct Guest(String);
+            impl SocketHandler for Guest {
+                fn on_open(&mut self, socket: &mut Socket<'_>) {
+                    if socket.subscribe(&self.0).is_err() {
+                        socket.close(4004, "no such room");
+                    }
+                }
+            }
+            upgrade.accept(Guest(room))
+        })
+    });
+    for room in ["*", "sec*", "sec%2A"] {
+        let mut peer = open(server.addr(), &format!("/rooms/{room}"));
+        assert_eq!(closed(&mut peer).0, CloseCode::Library(4004), "{room}");
+    }
+    settle(server);
+}
+
+#[test]
+fn small_messages_that_inflate_to_much_leave_others_their_turns() {
+    use sws::websocket::DeflateConfig;
+    use sws::websocket::codec::{Deflater, Opcode, encode_frame_masked};
+    let server = start(|| {
+        Router::new().get("/", || "here").get("/ws", |upgrade: WebSocketUpgrade| {
+            let options =
+                SocketOptions { deflate: Some(DeflateConfig::default()), ..SocketOptions::default() };
+            upgrade.options(options).on_message(|socket: &mut Socket<'_>, message: Message<'_>| {
+                if message.len() == 1 {
+                    socket.send("done").expect("there is room");
+                }
+            })
+        })
+    });
+    let mut client = Client::connect(server.addr());
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    client.send(handshake("/ws").replacen("\r\n\r\n", &format!("\r\n{offer}"), 1));
+    assert_eq!(client.answer().status, 101);
+    let mut bomb = Vec::new();
+    Deflater::new(9, 15, false).compress(&vec![0; 1 << 20], &mut bomb);
+    let mut frames = Vec::new();
+    for _ in 0..200 {
+        encode_frame_masked(&mut frames, true, true, Opcode::Binary, [1, 2, 3, 4], &bomb);
+    }
+    encode_frame_masked(&mut frames, true, false, Opcode::Binary, [1, 2, 3, 4], b"x");
+    let before = common::stats(&server).turns;
+    client.send(&frames);
+    let mut answer = [0; 6];
+    client.stream.read_exact(&mut answer).expect("all are taken");
+    assert_eq!(&answer[2..], b"done");
+    let turns = common::stats(&server).turns - before;
+    assert!(turns > 150, "each of the 200 has a turn, or nearly: {turns}");
+    drop(client);
+    settle(server);
+}

@@ -35,7 +35,11 @@ impl SocketHandler for Obedient {
                 assert!(socket.send("behind").is_err() && socket.ping(b"").is_err());
             }
             ("join", room) => {
-                socket.subscribe(room).expect("subscribes");
+                match room.strip_suffix('*') {
+                    Some(prefix) => socket.subscribe_prefix(prefix),
+                    None => socket.subscribe(room),
+                }
+                .expect("subscribes");
                 socket.send("joined").expect("there is room");
             }
             ("tell", word) => {

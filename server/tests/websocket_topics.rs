@@ -321,3 +321,16 @@ fn a_socket_whose_messages_may_be_dropped_has_no_compression_context() {
         settle(server);
     }
 }
+
+#[test]
+fn a_server_s_topics_stay_when_its_workers_are_configured() {
+    let server = Server::bind("127.0.0.1:0").expect("binds");
+    server.topics().configure("*", TopicOptions::default().history(1));
+    let topics = server.topics();
+    let server = server.config(sws::runtime::Config::default()).spawn(rooms).expect("starts");
+    topics.publish("a", "kept").expect("publishes");
+    let mut peer = open(server.addr(), "/rooms/a");
+    assert_eq!(text(&mut peer), "kept");
+    drop(peer);
+    settle(server);
+}

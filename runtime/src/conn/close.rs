@@ -11,7 +11,7 @@
 //!
 //! # Unsafe
 //!
-//! The one operation with memory, the option of a reset, names a static.
+//! The operations with memory, the options of a socket, name statics.
 
 use super::{ConnId, Conns, descriptor, flag, is_open};
 use crate::core::Core;
@@ -68,6 +68,17 @@ impl Conns {
         });
         if new == Some(true) {
             self.doomed.borrow_mut().push_back(id);
+        }
+    }
+
+    /// Bounds what the kernel holds unsent.
+    pub(super) fn limit_unsent(&self, core: &Core, id: ConnId) {
+        static UNSENT_MAX: u32 = 64 * 1024;
+        if let Some(descriptor) = self.with(id, |slot| descriptor(slot)) {
+            let (level, name) = (libc::IPPROTO_TCP as u32, libc::TCP_NOTSENT_LOWAT as u32);
+            let op = Op::SetSocketOption { descriptor, level, name, value: Span::of_value(&UNSENT_MAX) };
+            // SAFETY: the value is static. A kernel without the operation refuses it, and nothing changes.
+            unsafe { self.submit(core, id, &op) };
         }
     }
 

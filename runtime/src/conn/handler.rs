@@ -159,7 +159,8 @@ pub struct Conn<'a, W = ()> {
     id: ConnId,
     /// The service whose workspace is a `W`: the connection may have been handed over to another since.
     service: u8,
-    workspace: PhantomData<fn() -> W>,
+    /// Exactly `W`: what is written as a supertype would be read as something that it is not.
+    workspace: PhantomData<fn(W) -> W>,
 }
 
 impl<'a, W: Copy + 'static> Conn<'a, W> {
@@ -290,6 +291,13 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     /// under [`Overflow::DropOldest`] or [`Overflow::KeepLatest`] make it; others are never dropped.
     pub fn set_overflow(&mut self, bytes_max: usize, overflow: Overflow) {
         self.core.conns.set_overflow(self.id, bytes_max, overflow);
+    }
+
+    /// Has the kernel hold no more than 64 KB that are not sent (`TCP_NOTSENT_LOWAT`), where it would hold megabytes: for connections
+    /// whose waiting messages may be dropped or replaced, which they can only before the kernel has them. A kernel that
+    /// does not do it stays as it is.
+    pub fn limit_unsent(&mut self) {
+        self.core.conns.limit_unsent(self.core, self.id);
     }
 
     /// Queues a whole message, shared by reference. Beyond a window of the output messages wait, each whole; over the bound the

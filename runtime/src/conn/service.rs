@@ -9,12 +9,25 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
-/// Names a handler of a worker, see [`Runtime::add_handler`](crate::Runtime::add_handler). `W` is its workspace.
+/// Names a handler of a worker, see [`Runtime::add_handler`](crate::Runtime::add_handler). `W` is its workspace, exactly:
+///
+/// ```compile_fail
+/// use sws_runtime::HandlerId;
+///
+/// fn shorten(id: HandlerId<fn(&'static str)>) -> HandlerId<for<'a> fn(&'a str)> {
+///     id
+/// }
+///
+/// fn lengthen(id: HandlerId<for<'a> fn(&'a str)>) -> HandlerId<fn(&'static str)> {
+///     id
+/// }
+/// ```
 pub struct HandlerId<W> {
     pub(super) number: u8,
     /// Its worker: a number means nothing to another.
     pub(super) worker: u64,
-    workspace: PhantomData<fn() -> W>,
+    /// Neither a subtype nor a supertype of `W` will do: a state is written as one type and read as the other.
+    workspace: PhantomData<fn(W) -> W>,
 }
 
 impl<W> HandlerId<W> {

@@ -110,7 +110,7 @@ impl EventHandler for Pair {
 fn who_publishes_faster_than_is_delivered_is_refused() {
     const CLIENTS: usize = 8;
     let limits = TopicLimits { mailbox_bytes_max: 4096, ..TopicLimits::default() };
-    let mut config = Config { topics: Topics::with_limits(limits), ..Config::default() };
+    let mut config = Config { topics: Some(Topics::with_limits(limits)), ..Config::default() };
     config.limits.deliveries_per_turn = 1;
     let runtime = Runtime::new(config).expect("a runtime");
     let topics = runtime.topics();

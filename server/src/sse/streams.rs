@@ -9,7 +9,9 @@ use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use sws_runtime::{Conn, ConnId, Encoding, HandlerId, Runtime, with_conn, without_waits, worker_local};
+use sws_runtime::{
+    Conn, ConnId, Encoding, HandlerId, Overflow, Runtime, with_conn, without_waits, worker_local,
+};
 
 /// What the streams of a worker share.
 pub(crate) struct Streams {
@@ -64,6 +66,9 @@ impl Streams {
         let opened = with_conn::<StreamConn, _>(id, |conn| {
             let (bytes_max, interval) = conn.update(|state| (state.output_bytes_max, state.look_interval()));
             conn.set_overflow(bytes_max as usize, options.overflow);
+            if matches!(options.overflow, Overflow::DropOldest | Overflow::KeepLatest) {
+                conn.limit_unsent();
+            }
             conn.set_deadline(Some(interval));
             let mut stream = EventStream::new(conn.reborrow(), self);
             if let Some(after) = options.retry {

@@ -25,7 +25,7 @@ pub(super) fn encode_publication(publication: &Publication, out: &mut Vec<u8>) {
 /// Topics. A publication is an event with the publication's payload as its data (a binary one in base64), the publication's name, and, where
 /// the topic keeps history, its number as the id.
 impl EventStream<'_> {
-    /// Makes the stream a subscriber of a topic, or of a pattern, until [`unsubscribe`](EventStream::unsubscribe) or its end; see
+    /// Makes the stream a subscriber of a topic until [`unsubscribe`](EventStream::unsubscribe) or its end; see
     /// [`Conn::subscribe`](crate::runtime::Conn::subscribe). What the topic keeps is sent first.
     ///
     /// # Errors
@@ -33,6 +33,15 @@ impl EventStream<'_> {
     pub fn subscribe(&mut self, topic: &str) -> Result<(), SubscribeError> {
         let encoding = self.encoding()?;
         self.conn().subscribe(topic, encoding)
+    }
+
+    /// Subscribes to all topics whose name begins with `prefix`; see [`Conn::subscribe_prefix`](crate::runtime::Conn::subscribe_prefix).
+    ///
+    /// # Errors
+    /// [`SubscribeError`].
+    pub fn subscribe_prefix(&mut self, prefix: &str) -> Result<(), SubscribeError> {
+        let encoding = self.encoding()?;
+        self.conn().subscribe_prefix(prefix, encoding)
     }
 
     /// As [`subscribe`](EventStream::subscribe), for a client that has what was published up to this number, as it says by `Last-Event-ID`;

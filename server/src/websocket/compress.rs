@@ -1,7 +1,7 @@
 //! permessage-deflate over the sockets of a worker: what they share, and the contexts of those that have their own.
 
 use super::codec::{DeflateConfig, Deflater, Inflater, Negotiated, Opcode, ProtocolError};
-use super::options::{CONTEXT_BYTES_MAX, SCRATCH_BYTES_KEPT};
+use super::options::{CONTEXT_BYTES_MAX, INFLATED_BYTES_KEPT, SCRATCH_BYTES_KEPT};
 use super::socket::write_frame;
 use super::sockets::Sockets;
 use super::state::{Flags, NONE, SocketConn};
@@ -78,8 +78,9 @@ impl Inner {
         out
     }
 
-    fn keep(memory: &mut Vec<u8>, used: Vec<u8>) {
-        if used.capacity() <= SCRATCH_BYTES_KEPT {
+    /// Keeps memory for the next message: of usual size here, of a large one among the worker's spares.
+    fn keep(memory: &mut Vec<u8>, used: Vec<u8>, bytes_max: usize) {
+        if used.capacity() <= bytes_max {
             *memory = used;
         }
     }
@@ -160,7 +161,7 @@ impl Sockets {
         );
         let useful = compressed.len() < payload.len() || has_context;
         let sent = useful.then(|| write_frame(conn, true, opcode, &compressed));
-        Inner::keep(&mut self.compression.0.borrow_mut().compressed, compressed);
+        Inner::keep(&mut self.compression.0.borrow_mut().compressed, compressed, SCRATCH_BYTES_KEPT);
         if matches!(sent, Some(Err(SendError::NoBuffer))) && has_context {
             // The peer's context has missed it: nothing that follows could be read.
             conn.abort();
@@ -180,7 +181,7 @@ impl Sockets {
         if useful {
             f(&compressed);
         }
-        Inner::keep(&mut inner.compressed, compressed);
+        Inner::keep(&mut inner.compressed, compressed, SCRATCH_BYTES_KEPT);
         useful
     }
 
@@ -213,7 +214,7 @@ impl Sockets {
         if result.is_ok() {
             f(conn, &inflated);
         }
-        Inner::keep(&mut self.compression.0.borrow_mut().inflated, inflated);
+        Inner::keep(&mut self.compression.0.borrow_mut().inflated, inflated, INFLATED_BYTES_KEPT);
         result
     }
 }

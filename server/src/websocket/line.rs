@@ -89,7 +89,7 @@ where
 }
 
 /// A socket that a function has for itself: it receives and sends in a straight line, on a fiber of its own, which waits without
-/// blocking anybody. Dropped, it closes with 1000. Made by [`WebSocketUpgrade::run`](super::WebSocketUpgrade::run).
+/// blocking anybody. Dropped, it closes with 1000, or with 1011 by a panic. Made by [`WebSocketUpgrade::run`](super::WebSocketUpgrade::run).
 ///
 /// ```
 /// use sws::websocket::{WebSocket, WebSocketUpgrade};
@@ -201,7 +201,15 @@ impl WebSocket {
 
 impl Drop for WebSocket {
     fn drop(&mut self) {
-        self.sender.close(codec::close::NORMAL, "");
+        let code = if std::thread::panicking() {
+            if let Some(sockets) = sws_runtime::find_local::<Sockets>() {
+                sockets.panics.set(sockets.panics.get() + 1);
+            }
+            codec::close::INTERNAL_ERROR
+        } else {
+            codec::close::NORMAL
+        };
+        self.sender.close(code, "");
     }
 }
 

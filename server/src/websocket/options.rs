@@ -58,10 +58,15 @@ impl Default for SocketOptions {
 
 /// Bytes of messages that came in part only, of all sockets of a worker; over that a socket is closed with 1013.
 pub(super) const PARTIAL_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Beyond that there is still room for small parts, so that few peers with large ones lock nobody else out.
+pub(super) const PARTIAL_BYTES_SMALL: usize = 16 * 1024;
+pub(super) const PARTIAL_BYTES_RESERVE: usize = 32 * 1024 * 1024;
 /// Different kinds of sockets (handler type and options) of one worker.
 pub(super) const ROUTES_MAX: usize = 1024;
 /// Bytes of the memory that all messages of usual size share; what is larger goes to the worker's spares.
 pub(super) const SCRATCH_BYTES_KEPT: usize = 256 * 1024;
+/// Bytes of the memory that messages are inflated into, which is kept for the next.
+pub(super) const INFLATED_BYTES_KEPT: usize = 2 * 1024 * 1024;
 /// Bytes of received messages that wait for a straight-line handler; over that its socket's input pauses.
 pub(super) const INBOX_BYTES_MAX: usize = 64 * 1024;
 /// Received messages that wait for a straight-line handler, likewise.

@@ -4,6 +4,7 @@ use super::codec::DecodeLimits;
 use super::{Close, Message, Socket, SocketHandler, SocketOptions};
 use std::any::TypeId;
 use std::cell::{Cell, RefCell};
+use sws_runtime::set_fiber_name;
 
 /// A [`Kind`] without its handler's type.
 pub(super) trait Route {
@@ -69,6 +70,8 @@ impl<H: SocketHandler> Kind<H> {
 
     /// The data stays borrowed while the callback runs: it cannot wait, and no other callback is called inside of it.
     fn with(&self, entry: u32, f: impl FnOnce(&mut H)) {
+        // What a slow turn is reported under.
+        set_fiber_name(std::any::type_name::<H>());
         let mut entries = self.entries.borrow_mut();
         if let Some(handler) = entries.values.get_mut(entry as usize).and_then(Option::as_mut) {
             f(handler);

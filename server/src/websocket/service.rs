@@ -10,8 +10,9 @@ use std::rc::Rc;
 use std::time::Duration;
 use sws_runtime::{Conn, ConnId, Data, EventHandler, Overflow, acquire_spare, without_waits};
 
-/// Messages of one socket in one call: what came beyond is the next turn's.
-const MESSAGES_PER_TURN: u32 = 256;
+/// Frames of one socket in one call, and bytes that its messages inflate to: what came beyond is the next turn's.
+const FRAMES_PER_TURN: u32 = 256;
+const INFLATED_BYTES_PER_TURN: usize = 256 * 1024;
 /// How often a socket without pings is looked at, for output that nobody takes.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 /// What pongs are the latest of.
@@ -24,6 +25,8 @@ pub(super) struct SocketService {
     sockets: Rc<Sockets>,
     /// Memory for a message.
     scratch: Vec<u8>,
+    /// Bytes that messages of this call have inflated to.
+    inflated: usize,
 }
 
 /// Whether there is more to do for a socket in this call.
@@ -35,7 +38,7 @@ enum Next {
 
 impl SocketService {
     pub(super) fn new(sockets: Rc<Sockets>) -> SocketService {
-        SocketService { sockets, scratch: Vec::new() }
+        SocketService { sockets, scratch: Vec::new(), inflated: 0 }
     }
 
     /// Takes what has come, frame by frame; returns how many bytes.
@@ -45,7 +48,8 @@ impl SocketService {
         let limits = route.limits(flags.has(Flags::DEFLATE));
         let mut message = self.sockets.take_partial(partial, &mut self.scratch);
         let mut at = 0;
-        let mut budget = MESSAGES_PER_TURN;
+        let mut budget = FRAMES_PER_TURN;
+        self.inflated = 0;
         loop {
             let step = decoder.next(&data[at..], &mut message, limits);
             at += step.consumed;
@@ -64,7 +68,7 @@ impl SocketService {
                     Next::Stop
                 }
             };
-            budget -= 1;
+            budget = if self.inflated < INFLATED_BYTES_PER_TURN { budget - 1 } else { 0 };
             if next == Next::Stop || budget == 0 {
                 break;
             }
@@ -126,7 +130,9 @@ impl SocketService {
         }
         let sockets = Rc::clone(&self.sockets);
         let delivered = if compressed {
+            let inflated = &mut self.inflated;
             sockets.with_inflated(conn, route.options().message_bytes_max, payload, |conn, payload| {
+                *inflated += payload.len();
                 sockets.deliver(conn, text, payload);
             })
         } else {
@@ -192,6 +198,7 @@ impl Sockets {
         if !self.send_close(conn, Some(code), reason) {
             return;
         }
+        self.close_gate(conn);
         let paused = conn.update(|state| {
             let paused = state.flags.has(Flags::PAUSED);
             state.flags.clear(Flags::PAUSED);
@@ -227,6 +234,9 @@ impl Sockets {
             let Some(route) = self.route(conn.workspace().route) else { return conn.abort() };
             let options = route.options();
             conn.set_overflow(options.output_bytes_max, options.overflow);
+            if matches!(options.overflow, Overflow::DropOldest | Overflow::KeepLatest) {
+                conn.limit_unsent();
+            }
             conn.set_deadline(Some(first_look(options.ping_interval.unwrap_or(LOOK_INTERVAL), id)));
             self.call(conn, |route, entry, socket| route.on_open(entry, socket));
         });

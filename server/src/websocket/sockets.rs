@@ -3,7 +3,9 @@
 use super::codec::encode_close;
 use super::compress::Compression;
 use super::handler::SocketHandler;
-use super::options::{PARTIAL_BYTES_MAX, ROUTES_MAX, SCRATCH_BYTES_KEPT};
+use super::options::{
+    PARTIAL_BYTES_MAX, PARTIAL_BYTES_RESERVE, PARTIAL_BYTES_SMALL, ROUTES_MAX, SCRATCH_BYTES_KEPT,
+};
 use super::route::{Kind, Route};
 use super::service::SocketService;
 use super::state::{Flags, NONE, SocketConn};
@@ -237,7 +239,8 @@ impl Sockets {
     /// Keeps the part of a message that has come. `None` when all sockets together keep too much.
     pub(super) fn keep_partial(&self, message: Vec<u8>) -> Option<u32> {
         let mut partials = self.partials.borrow_mut();
-        if partials.bytes + message.len() > PARTIAL_BYTES_MAX {
+        let reserve = if message.len() <= PARTIAL_BYTES_SMALL { PARTIAL_BYTES_RESERVE } else { 0 };
+        if partials.bytes + message.len() > PARTIAL_BYTES_MAX + reserve {
             return None;
         }
         partials.bytes += message.len();

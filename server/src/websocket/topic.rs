@@ -31,7 +31,7 @@ pub(super) fn encode_plain(publication: &Publication, out: &mut Vec<u8>) {
 /// Topics: what is published to one reaches all its subscribers, on all workers, sockets and others alike. A socket's
 /// subscriptions end with it.
 impl Socket<'_> {
-    /// Subscribes to a topic, or, by a name that ends in `*`, to all whose name begins so. What the topic keeps is sent first. See
+    /// Subscribes to a topic. What the topic keeps is sent first. See
     /// [`Conn::subscribe`](crate::runtime::Conn::subscribe).
     ///
     /// ```
@@ -65,6 +65,15 @@ impl Socket<'_> {
     pub fn subscribe(&mut self, topic: &str) -> Result<(), SubscribeError> {
         let encoding = self.encoding()?;
         self.conn().subscribe(topic, encoding)
+    }
+
+    /// Subscribes to all topics whose name begins with `prefix`; see [`Conn::subscribe_prefix`](crate::runtime::Conn::subscribe_prefix).
+    ///
+    /// # Errors
+    /// [`SubscribeError`].
+    pub fn subscribe_prefix(&mut self, prefix: &str) -> Result<(), SubscribeError> {
+        let encoding = self.encoding()?;
+        self.conn().subscribe_prefix(prefix, encoding)
     }
 
     /// As [`subscribe`](Socket::subscribe), for a client that has what was published up to this number. See

@@ -10,7 +10,7 @@ use sws::{Path, Router, Running, Server};
 
 /// A server of this domain, whose streams subscribe to the topic of their path behind the client's last event.
 fn start(topics: &Topics, workers: usize) -> Running {
-    let config = Config { topics: topics.clone(), ..Config::default() };
+    let config = Config { topics: Some(topics.clone()), ..Config::default() };
     let server = Server::bind("127.0.0.1:0").unwrap().workers(workers).unwrap().config(config);
     server
         .spawn(|| {
@@ -176,7 +176,7 @@ fn workers_share_their_topics() {
 #[test]
 fn a_slow_subscriber_costs_itself_alone() {
     let topics = Topics::default();
-    let config = Config { topics: topics.clone(), ..Config::default() };
+    let config = Config { topics: Some(topics.clone()), ..Config::default() };
     let server = Server::bind("127.0.0.1:0").unwrap().config(config);
     let server = server
         .spawn(|| {

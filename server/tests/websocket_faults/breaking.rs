@@ -39,7 +39,7 @@ struct Guest {
 impl SocketHandler for Guest {
     fn on_open(&mut self, socket: &mut Socket<'_>) {
         socket.subscribe("room").expect("subscribes");
-        socket.subscribe("room/*").expect("subscribes");
+        socket.subscribe_prefix("room/").expect("subscribes");
         socket
             .subscribe(if socket.id().index.is_multiple_of(2) { "room/1" } else { "room/2" })
             .expect("subscribes");

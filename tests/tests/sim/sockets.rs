@@ -54,7 +54,11 @@ impl SocketHandler for Guest {
         let from = log.entries.len();
         log.stays.insert(self.peer, (from, None));
         drop(log);
-        socket.subscribe(self.room).expect("subscribes");
+        match self.room.strip_suffix('*') {
+            Some(prefix) => socket.subscribe_prefix(prefix),
+            None => socket.subscribe(self.room),
+        }
+        .expect("subscribes");
     }
 
     /// `to others:` begins what the sender is not to get.
