@@ -148,22 +148,25 @@ impl SocketService {
         }
     }
 
-    /// Every ping is answered, but of those that a slow peer has sent only the latest (RFC 6455, 5.5.3): the others' pongs are replaced
-    /// while they wait, so that none counts against the bound of the socket's messages.
+    /// Every ping is answered; where so much waits that its pong would be over the bound, the latest only (RFC 6455, 5.5.3). No pong is
+    /// a reason to close or to drop a message.
     fn on_ping(&self, conn: &mut Conn<'_, SocketConn>, route: &dyn Route, payload: &ControlPayload) -> Next {
         if conn.update(|state| state.flags.has(Flags::CLOSE_SENT)) {
             return Next::GoOn;
         }
-        if conn.pending_output() == 0 {
+        let options = route.options();
+        let pending = conn.pending_output();
+        if pending == 0 {
             // Only a connection that breaks takes nothing now.
             let _ = write_frame(conn, false, Opcode::Pong, payload.as_slice());
             return Next::GoOn;
         }
         let mut pong = Vec::new();
         encode_frame(&mut pong, true, false, Opcode::Pong, payload.as_slice());
+        let key = if pending + pong.len() <= options.output_bytes_max { 0 } else { PONG_KEY };
         conn.set_overflow(usize::MAX, Overflow::KeepLatest);
-        let _ = conn.push_message(&pong.into(), PONG_KEY);
-        conn.set_overflow(route.options().output_bytes_max, route.options().overflow);
+        let _ = conn.push_message(&pong.into(), key);
+        conn.set_overflow(options.output_bytes_max, options.overflow);
         Next::GoOn
     }
 
