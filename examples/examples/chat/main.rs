@@ -26,6 +26,8 @@ use sws::{Context, Next, Path, Query, Response, Router, ServeError, Server, Topi
 /// Messages that a room keeps for those who come later.
 const HISTORY: usize = 50;
 const NAME_CHARS_MAX: usize = 24;
+/// Members of a room: each hears of every other's coming and going.
+const MEMBERS_MAX: usize = 500;
 /// Bytes of what is said at once; the page allows 500 letters.
 const TEXT_BYTES_MAX: usize = 2048;
 /// Closes a socket whose names do not fit. Browsers do not tell a page why a handshake failed, but why a socket was closed.
@@ -40,7 +42,10 @@ struct Member {
 impl SocketHandler for Member {
     fn on_open(&mut self, socket: &mut Socket<'_>) {
         if !is_name(&self.name) || !self.topic.strip_prefix("room/").is_some_and(is_name) {
-            return socket.close(CLOSE_NAME, "Names have 1 to 24 letters, digits and spaces.");
+            return socket.close(CLOSE_NAME, "Names have 1 to 24 letters, digits, spaces, and - _ . '");
+        }
+        if topics().member_count(&self.topic) >= MEMBERS_MAX {
+            return socket.close(1013, "The room is full.");
         }
         if socket.join(&self.topic, &self.name).is_err() {
             return socket.close(1013, "There are too many rooms.");
@@ -53,7 +58,8 @@ impl SocketHandler for Member {
 
     fn on_message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) {
         let text = message.as_text().unwrap_or_default().trim();
-        if text.is_empty() {
+        // What is kept for others to come is what can be seen.
+        if text.is_empty() || text.contains(|letter: char| letter.is_control() && !"\n\t".contains(letter)) {
             return;
         }
         let said = json!({ "event": "said", "member": self.name, "text": text, "stamp": stamp() });

@@ -107,7 +107,7 @@ fn chat_page_says_why_a_name_is_refused() {
     window.go(&format!("http://{}/", server.addr));
     window.press("<Ada>");
     window.press(ENTER);
-    let refusal = "Names have 1 to 24 letters, digits and spaces.";
+    let refusal = "Names have 1 to 24 letters, digits, spaces, and - _ . '";
     window.wait_for("document.getElementById('refusal').textContent", refusal);
     window.wait_for("document.activeElement.id", "name");
     assert_eq!(window.complaints(), Vec::<String>::new());

@@ -24,6 +24,18 @@
 //! }
 //! ```
 
+//! # What publications look like
+//!
+//! A socket gets the payload of a publication alone, as a text or binary message: where clients need its number (to come again by
+//! [`Socket::subscribe_since`]) or its name, put them into the payload. Server-Sent Events carry both.
+//!
+//! # When the server ends
+//!
+//! Behind what is queued each socket gets a close frame with 1001, and has [`SocketOptions::close_timeout`] to answer it.
+//! [`WebSocket::recv`] then gives `None`; a function that waits for something else goes on until the drain timeout
+//! ([`Limits::drain_timeout`](crate::runtime::Limits::drain_timeout)), but its socket sends no more. A fiber that would go on for ever asks
+//! [`is_draining`](crate::runtime::is_draining).
+
 pub mod codec;
 
 mod compress;

@@ -19,25 +19,26 @@ use sws_runtime::Overflow;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SocketOptions {
-    /// Bytes of a message from the peer, after it is inflated; over that the socket is closed with 1009.
+    /// Bytes of a message from the peer, after it is inflated; over that the socket is closed with 1009. 1 MiB.
     pub message_bytes_max: usize,
-    /// Bytes of a frame from the peer; over that the socket is closed with 1009.
+    /// Bytes of a frame from the peer; over that the socket is closed with 1009. 1 MiB.
     pub frame_bytes_max: usize,
-    /// Bytes that may wait to be sent to the peer.
+    /// Bytes that may wait to be sent to the peer. 1 MiB. The kernel holds more: up to 64 KB unsent where `overflow` drops or replaces
+    /// messages, up to megabytes otherwise, and what the peer's own kernel has.
     pub output_bytes_max: usize,
     /// What becomes of a message over that. By default the socket is closed with 1013, so that no peer misses a message without
     /// being told.
     pub overflow: Overflow,
     /// A socket from which nothing came for so long (a tenth more or less, so that not all are asked at once) is pinged; `None` for
-    /// never.
+    /// never. 30 seconds.
     pub ping_interval: Option<Duration>,
     /// A socket that shows no sign of life for so long after a ping is closed. So is one that takes none of its
     /// output for so long, also without pings. A peer that has more to read of what it was sent than it reads in this time does
-    /// not come to the ping: for such, raise it.
+    /// not come to the ping: for such, raise it. 20 seconds.
     pub pong_timeout: Duration,
-    /// How long a close frame of ours may wait for the peer's.
+    /// How long a close frame of ours may wait for the peer's. 5 seconds.
     pub close_timeout: Duration,
-    /// Compression of messages (RFC 7692), for peers that offer it; `None` for none.
+    /// Compression of messages (RFC 7692), for peers that offer it; `None`, the default, for none.
     pub deflate: Option<DeflateConfig>,
 }
 
