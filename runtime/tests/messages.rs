@@ -206,3 +206,36 @@ fn a_message_that_waits_counts_more_than_its_bytes() {
         assert!((16_000..16_600).contains(&taken), "{taken} messages were taken");
     });
 }
+
+/// Takes away what others have queued.
+struct Thief;
+
+impl EventHandler for Thief {
+    type Workspace = ();
+
+    fn on_data(&mut self, conn: &mut Conn<'_, ()>, data: &Data<'_>) -> usize {
+        conn.send(b"queued").expect("there is room");
+        conn.write_with(10, |out| out.clear()).expect("there is room");
+        data.len()
+    }
+}
+
+#[test]
+fn output_that_a_closure_takes_away_ends_the_connection() {
+    let runtime = Runtime::new(Config::default()).expect("a runtime");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (addr, handle) = (listener.local_addr().expect("bound"), runtime.handle());
+    runtime.listen(listener, Thief);
+    let client = std::thread::spawn(move || {
+        let mut stream = TcpStream::connect(addr).expect("connects");
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("a timeout");
+        stream.write_all(b"x").expect("sends");
+        let mut rest = Vec::new();
+        let end = stream.read_to_end(&mut rest);
+        handle.shutdown();
+        (end.is_ok() || end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset), rest)
+    });
+    runtime.run();
+    assert_eq!(client.join().expect("the client ends"), (true, Vec::new()));
+    assert_eq!(runtime.stats().buffer_bytes, 0);
+}

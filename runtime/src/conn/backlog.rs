@@ -334,20 +334,26 @@ impl Conns {
         let mut outputs = self.outputs.borrow_mut();
         let output = &mut outputs.values[output as usize];
         let mut buffers = self.buffers.borrow_mut();
+        // Copied ones may have destructors of the user's, so they are dropped when nothing is borrowed.
+        let mut copied = Vec::new();
         while let Some(front) = backlog.queue.front() {
             let fits = output.pending() == 0 || output.pending() + front.frame.len() <= window(bytes_max);
             match fits.then(|| backlog.pop()).flatten() {
-                Some(frame) => output.append(frame, &mut buffers),
+                Some(frame) => copied.extend(output.append(frame, &mut buffers)),
                 None => break,
             }
         }
         let has_output = output.pending() > 0;
-        if backlog.queue.is_empty() {
+        let is_empty = backlog.queue.is_empty();
+        if is_empty {
             backlog.clear();
             backlogs.release(handle);
-            drop((outputs, buffers, backlogs));
+        }
+        drop((outputs, buffers, backlogs));
+        if is_empty {
             self.with(id, |slot| slot.backlog = NONE);
         }
+        guarded(|| drop(copied));
         has_output
     }
 

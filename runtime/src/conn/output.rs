@@ -119,12 +119,15 @@ impl Output {
             self.pending += frame.len();
             self.pieces.push_back(Piece::Shared(frame.clone()));
         } else {
-            self.append(frame.clone(), buffers);
+            // The caller has it still: no destructor runs.
+            let _ = self.append(frame.clone(), buffers);
         }
     }
 
-    /// Appends a message: a small one copied, so that many leave in few pieces.
-    pub(super) fn append(&mut self, frame: Bytes, buffers: &mut TieredBuffers) {
+    /// Appends a message: a small one copied, so that many leave in few pieces; it is given back then, because its destructor may be
+    /// the user's, which is not called here.
+    #[must_use]
+    pub(super) fn append(&mut self, frame: Bytes, buffers: &mut TieredBuffers) -> Option<Bytes> {
         self.pending += frame.len();
         if frame.len() <= MESSAGE_COPY_MAX {
             if self.tail(frame.len()).is_none()
@@ -134,10 +137,11 @@ impl Output {
             }
             if let Some(tail) = self.tail(frame.len()) {
                 tail.extend_from_slice(&frame);
-                return;
+                return Some(frame);
             }
         }
         self.pieces.push_back(Piece::Shared(frame));
+        None
     }
 
     /// The last piece, if bytes can be appended to it without moving what it holds.
@@ -272,7 +276,16 @@ impl Conns {
         if buffer.capacity() != capacity {
             self.buffers.borrow_mut().detach(capacity);
         }
-        let written = buffer.len().saturating_sub(before);
+        if buffer.len() < before {
+            // What stood before is not the closure's to take away, and nobody knows what of it is left.
+            if buffer.capacity() == capacity {
+                self.buffers.borrow_mut().release(buffer);
+            }
+            self.outputs.borrow_mut().values[handle as usize].pieces[place] = Piece::Shared(Bytes::new());
+            self.doom(id);
+            return outcome.or_else(|payload| resume_unwind(payload));
+        }
+        let written = buffer.len() - before;
         let mut outputs = self.outputs.borrow_mut();
         let output = &mut outputs.values[handle as usize];
         output.pending += written;
