@@ -76,8 +76,8 @@ impl<W: Copy + 'static> Conn<'_, W> {
     }
 
     /// As [`subscribe`](Conn::subscribe), for one who has seen messages up to this [sequence number](Publication::sequence): only newer
-    /// ones are sent of what the topic keeps. Says whether some in between are gone. A number that the topic has not given
-    /// yet is one of an earlier life: everything kept is sent.
+    /// ones are sent of what the topic keeps. Says whether some in between are gone: those of an earlier life of the topic are. After 0
+    /// everything kept is sent, as after a number that the topic has not given yet.
     ///
     /// # Errors
     /// [`SubscribeError`].

@@ -1,5 +1,6 @@
 //! The topics that workers share: who has which, and the state of those with history or presence.
 
+use super::mailbox::weight;
 use super::{PresenceEvent, Publication, SubscribeError, TopicLimits, TopicOptions};
 use crate::turn::guarded;
 use std::collections::{HashMap, VecDeque};
@@ -16,8 +17,11 @@ pub(super) struct Topic {
 /// Order, history and members of a topic.
 #[derive(Default)]
 pub(super) struct State {
+    /// The number before the first of this life of the topic, and the last that was given.
+    born: u64,
     sequence: u64,
     history: VecDeque<Publication>,
+    /// What its messages weigh.
     history_bytes: usize,
     /// The connections of each member.
     members: HashMap<Arc<str>, u32>,
@@ -46,13 +50,23 @@ pub(super) enum Since {
 pub(super) struct Found<'a> {
     pub(super) state: &'a mut State,
     pub(super) topic: Arc<Topic>,
-    /// What was forgotten for it: to be dropped when nothing is locked.
-    pub(super) gone: Option<Box<State>>,
+}
+
+/// What was forgotten. Payloads may have destructors of the user's, so it is to be dropped when nothing is locked.
+#[derive(Default)]
+pub(super) struct Gone {
+    pub(super) topics: Vec<Box<State>>,
+    pub(super) messages: Vec<Publication>,
 }
 
 /// All topics of a domain.
-#[derive(Default)]
 pub(super) struct Directory {
+    /// Gives a number above those of the domain's earlier lives, such as before a restart.
+    birth: fn() -> u64,
+    /// The highest number that a forgotten topic has given.
+    given: u64,
+    /// What the histories of all topics weigh.
+    history_bytes: usize,
     patterns: Vec<(Box<str>, Arc<TopicOptions>)>,
     plain: Arc<TopicOptions>,
     entries: HashMap<Arc<str>, Entry>,
@@ -70,6 +84,22 @@ pub(super) fn prefix_of(name: &str) -> Option<&str> {
 }
 
 impl Directory {
+    /// No topics. Each begins its life behind a number that `birth` gives.
+    pub(super) fn new(birth: fn() -> u64) -> Directory {
+        Directory {
+            birth,
+            given: 0,
+            history_bytes: 0,
+            patterns: Vec::new(),
+            plain: Arc::default(),
+            entries: HashMap::new(),
+            in_use: 0,
+            retained: VecDeque::new(),
+            retained_len: 0,
+            retained_number: 0,
+        }
+    }
+
     /// Sets what topics whose name fits the pattern have, when they come to be.
     pub(super) fn configure(&mut self, pattern: &str, options: TopicOptions) {
         self.patterns.retain(|(known, _)| **known != *pattern);
@@ -98,7 +128,8 @@ impl Directory {
     fn make(&self, name: &str) -> Entry {
         let options = self.options_of(name);
         // A pattern is no topic: nothing is published to it.
-        let state = (prefix_of(name).is_none() && options.is_shared()).then(Box::default);
+        let state = (prefix_of(name).is_none() && options.is_shared())
+            .then(|| Box::new(State::new((self.birth)().max(self.given))));
         let topic = Topic { name: name.into(), options, subscribers: AtomicUsize::new(0) };
         Entry { topic: Arc::new(topic), workers: 0, retained: 0, state }
     }
@@ -125,60 +156,104 @@ impl Directory {
         Ok(topic)
     }
 
-    /// A worker has lost its last subscriber of a topic. What is returned is to be dropped when nothing is locked.
-    #[must_use]
-    pub(super) fn release(&mut self, name: &str, limits: &TopicLimits) -> Option<Box<State>> {
-        let entry = self.entries.get_mut(name)?;
+    /// A worker has lost its last subscriber of a topic.
+    pub(super) fn release(&mut self, name: &str, limits: &TopicLimits, gone: &mut Gone) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
         entry.workers -= 1;
         if entry.workers > 0 {
-            return None;
+            return;
         }
         self.in_use -= 1;
         if entry.state.as_ref().is_none_or(|state| state.history.is_empty()) {
-            return self.entries.remove(name)?.state;
+            self.forget(name, gone);
+        } else {
+            self.retain(name, limits, gone);
         }
-        self.retain(name, limits)
+    }
+
+    fn forget(&mut self, name: &str, gone: &mut Gone) {
+        let Some(state) = self.entries.remove(name).and_then(|entry| entry.state) else { return };
+        self.given = self.given.max(state.sequence);
+        self.history_bytes -= state.history_bytes;
+        gone.topics.push(state);
     }
 
     /// Keeps a topic that nobody subscribes to, in place of the one that was kept for longest when there are too many.
-    fn retain(&mut self, name: &str, limits: &TopicLimits) -> Option<Box<State>> {
-        let entry = self.entries.get_mut(name)?;
+    fn retain(&mut self, name: &str, limits: &TopicLimits, gone: &mut Gone) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
         self.retained_number += 1;
         entry.retained = self.retained_number;
         self.retained.push_back((entry.retained, Arc::clone(&entry.topic.name)));
         self.retained_len += 1;
-        let is_kept = |entries: &HashMap<Arc<str>, Entry>, (number, name): &(u64, Arc<str>)| {
-            entries.get(name).is_some_and(|entry| entry.retained == *number)
-        };
-        let mut gone = None;
-        while self.retained_len > limits.retained_topics_max
-            && let Some(oldest) = self.retained.pop_front()
-        {
-            if is_kept(&self.entries, &oldest) {
-                self.retained_len -= 1;
-                gone = self.entries.remove(&oldest.1).and_then(|entry| entry.state);
-            }
-        }
+        while self.retained_len > limits.retained_topics_max && self.forget_retained(gone) {}
         if self.retained.len() > 2 * self.retained_len + 16 {
             let entries = &self.entries;
-            self.retained.retain(|place| is_kept(entries, place));
+            self.retained.retain(|place| is_retained(entries, place));
         }
-        gone
+    }
+
+    /// Forgets the topic that was kept for longest. False if none is.
+    fn forget_retained(&mut self, gone: &mut Gone) -> bool {
+        while let Some(oldest) = self.retained.pop_front() {
+            if is_retained(&self.entries, &oldest) {
+                self.retained_len -= 1;
+                self.forget(&oldest.1, gone);
+                return true;
+            }
+        }
+        false
     }
 
     /// The state of a topic that is shared. For `publishing` one that has history is made if there is none.
-    pub(super) fn state(&mut self, name: &str, publishing: bool, limits: &TopicLimits) -> Option<Found<'_>> {
-        let mut gone = None;
+    pub(super) fn state(
+        &mut self,
+        name: &str,
+        publishing: bool,
+        limits: &TopicLimits,
+        gone: &mut Gone,
+    ) -> Option<Found<'_>> {
         if publishing && !self.entries.contains_key(name) {
             let entry = self.make(name);
             if entry.topic.options.history == 0 || limits.retained_topics_max == 0 {
                 return None;
             }
             self.entries.insert(Arc::clone(&entry.topic.name), entry);
-            gone = self.retain(name, limits);
+            self.retain(name, limits, gone);
         }
         let entry = self.entries.get_mut(name)?;
-        Some(Found { state: entry.state.as_mut()?, topic: Arc::clone(&entry.topic), gone })
+        Some(Found { state: entry.state.as_mut()?, topic: Arc::clone(&entry.topic) })
+    }
+
+    /// Gives a message its number and keeps it, within the bounds of the topic and of all together.
+    pub(super) fn record(
+        &mut self,
+        topic: &Topic,
+        publication: &mut Publication,
+        limits: &TopicLimits,
+        gone: &mut Gone,
+    ) {
+        let Some(entry) = self.entries.get_mut(&*topic.name) else { return };
+        let Some(state) = entry.state.as_mut() else { return };
+        let before = state.history_bytes;
+        state.record(publication, &topic.options, limits, gone);
+        self.history_bytes = self.history_bytes - before + state.history_bytes;
+        if self.history_bytes <= limits.history_bytes_total_max {
+            return;
+        }
+        // Others go first, though it may be the one that was kept for longest.
+        let is_kept = std::mem::take(&mut entry.retained) != 0;
+        while self.history_bytes > limits.history_bytes_total_max && self.forget_retained(gone) {}
+        if is_kept {
+            self.retained_len -= 1;
+            self.retain(&topic.name, limits, gone);
+        }
+        let entry = self.entries.get_mut(&*topic.name);
+        let Some(state) = entry.and_then(|entry| entry.state.as_mut()) else { return };
+        while self.history_bytes > limits.history_bytes_total_max
+            && let Some(bytes) = state.shorten(gone)
+        {
+            self.history_bytes -= bytes;
+        }
     }
 
     /// Subscribers of a topic, or of a pattern, on all workers.
@@ -201,42 +276,56 @@ impl Directory {
     }
 }
 
+/// Whether a place in the list of kept topics is up to date.
+fn is_retained(entries: &HashMap<Arc<str>, Entry>, (number, name): &(u64, Arc<str>)) -> bool {
+    entries.get(name).is_some_and(|entry| entry.retained == *number)
+}
+
 impl State {
-    /// Gives a message its number and keeps it. What is returned is to be dropped when nothing is locked.
-    #[must_use]
-    pub(super) fn record(
+    fn new(born: u64) -> State {
+        State { born, sequence: born, ..State::default() }
+    }
+
+    fn record(
         &mut self,
         publication: &mut Publication,
         options: &TopicOptions,
         limits: &TopicLimits,
-    ) -> Vec<Publication> {
-        let mut gone = Vec::new();
+        gone: &mut Gone,
+    ) {
         if options.history == 0 {
-            return gone;
+            return;
         }
         self.sequence += 1;
         publication.sequence = self.sequence;
-        self.history_bytes += publication.payload.len();
+        self.history_bytes += weight(publication);
         self.history.push_back(publication.clone());
         while self.history.len() > options.history
             || (self.history.len() > 1 && self.history_bytes > limits.history_bytes_max)
         {
-            let Some(oldest) = self.history.pop_front() else { break };
-            self.history_bytes -= oldest.payload.len();
-            gone.push(oldest);
+            self.shorten(gone);
         }
-        gone
+    }
+
+    /// Forgets the oldest message; returns what it weighed.
+    fn shorten(&mut self, gone: &mut Gone) -> Option<usize> {
+        let oldest = self.history.pop_front()?;
+        let bytes = weight(&oldest);
+        self.history_bytes -= bytes;
+        gone.messages.push(oldest);
+        Some(bytes)
     }
 
     /// The messages since then, and whether others before them are gone.
     pub(super) fn since(&self, since: Since) -> (Vec<Publication>, bool) {
         let oldest = self.history.front().map_or(self.sequence + 1, |oldest| oldest.sequence);
         let after = match since {
-            Since::Oldest => return (self.history.iter().cloned().collect(), oldest > 1),
+            // 0 is no message's number: who has none has seen nothing, and misses what is gone of this life.
+            Since::Oldest | Since::After(0) => self.born,
             Since::After(after) => after,
         };
         if after > self.sequence {
-            // A number of an earlier life of this topic.
+            // A number of another life of this topic.
             return (self.history.iter().cloned().collect(), true);
         }
         let newer = self.history.iter().filter(|publication| publication.sequence > after).cloned().collect();
@@ -275,68 +364,5 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_options_count() {
-        let mut directory = Directory::default();
-        for (pattern, history) in [("*", 1), ("a/*", 2), ("a/b/*", 3), ("a/b", 4), ("a/*", 5)] {
-            directory.configure(pattern, TopicOptions::default().history(history));
-        }
-        for (name, history) in
-            [("x", 1), ("a", 1), ("a/", 5), ("a/x", 5), ("a/b", 4), ("a/b/", 3), ("a/b/c", 3)]
-        {
-            assert_eq!(directory.options_of(name).history, history, "{name}");
-        }
-    }
-
-    #[test]
-    fn history_is_bounded_in_messages_and_bytes() {
-        let limits = TopicLimits { history_bytes_max: 10, ..TopicLimits::default() };
-        let options = TopicOptions::default().history(3);
-        let mut state = State::default();
-        let kept = |state: &mut State, len: usize| {
-            let gone = state.record(&mut Publication::from(vec![0; len]), &options, &limits).len();
-            (gone, state.history.len(), state.history_bytes)
-        };
-        assert_eq!(kept(&mut state, 1), (0, 1, 1));
-        assert_eq!(kept(&mut state, 2), (0, 2, 3));
-        assert_eq!(kept(&mut state, 3), (0, 3, 6));
-        assert_eq!(kept(&mut state, 4), (1, 3, 9), "three messages");
-        assert_eq!(kept(&mut state, 5), (2, 2, 9), "ten bytes");
-        assert_eq!(kept(&mut state, 50), (2, 1, 50), "the last is kept whatever its size");
-        assert_eq!(state.since(Since::After(5)).0[0].sequence, 6);
-        assert!(state.since(Since::After(4)).1 && !state.since(Since::After(5)).1);
-    }
-
-    #[test]
-    fn a_topic_without_history_is_forgotten_with_its_last_worker() {
-        let limits = TopicLimits::default();
-        let mut directory = Directory::default();
-        for _ in 0..2 {
-            assert!(directory.acquire("t", &limits).is_ok());
-        }
-        assert!(directory.release("t", &limits).is_none());
-        assert_eq!((directory.entries.len(), directory.in_use), (1, 1));
-        assert!(directory.release("t", &limits).is_none());
-        assert_eq!((directory.entries.len(), directory.in_use), (0, 0));
-    }
-
-    #[test]
-    fn the_list_of_kept_topics_stays_short() {
-        let limits = TopicLimits { retained_topics_max: 4, ..TopicLimits::default() };
-        let mut directory = Directory::default();
-        directory.configure("*", TopicOptions::default().history(1));
-        for n in 0..1000 {
-            let name = format!("t{}", n % 6);
-            assert!(directory.acquire(&name, &limits).is_ok());
-            let found = directory.state(&name, true, &limits).expect("it has history");
-            let options = Arc::clone(&found.topic.options);
-            let _ = found.state.record(&mut Publication::from("x"), &options, &limits);
-            let _ = directory.release(&name, &limits);
-            assert!(directory.entries.len() <= 4 && directory.retained.len() <= 2 * 4 + 17);
-            assert_eq!(directory.retained_len, directory.entries.len());
-        }
-    }
-}
+#[path = "directory_tests.rs"]
+mod tests;

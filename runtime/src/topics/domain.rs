@@ -1,12 +1,14 @@
 //! What the workers of a server share of their topics.
 
-use super::directory::{Directory, Found, prefix_of};
+use super::directory::{Directory, Gone, prefix_of};
 use super::mailbox::{Mailbox, Post, weight};
 use super::{Publication, PublishError, SubscribeError, TopicLimits, TopicOptions};
 use crate::core;
+use crate::turn::guarded;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::SystemTime;
 
 /// The topics of a server: a handle for any thread, cheap to clone. Workers whose [`Config`](crate::Config) has the same share
 /// them.
@@ -67,6 +69,13 @@ pub(super) struct Shared {
     workers_len: AtomicUsize,
 }
 
+/// The number before the first message of a topic that comes to be now: a million for each second of the clock, so that it is higher than
+/// what an earlier run has given, and exact as a floating-point number for two hundred years.
+fn birth() -> u64 {
+    let seconds = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs());
+    (seconds << 20) & ((1 << 53) - 1)
+}
+
 impl Default for Topics {
     fn default() -> Topics {
         Topics::with_limits(TopicLimits::default())
@@ -85,7 +94,7 @@ impl Topics {
         Topics {
             shared: Arc::new(Shared {
                 limits,
-                directory: Mutex::default(),
+                directory: Mutex::new(Directory::new(birth)),
                 has_shared: AtomicBool::new(false),
                 workers: RwLock::default(),
                 workers_len: AtomicUsize::new(0),
@@ -234,20 +243,34 @@ impl Shared {
             return Err(PublishError::Closed);
         }
         if self.is_shared(topic) {
-            let mut directory = self.directory();
-            if let Some(Found { state, topic, gone }) = directory.state(topic, true, &self.limits) {
-                let mailboxes = self.mailboxes(None);
-                mailboxes.reserve(&publication, &self.limits)?;
-                let oldest = state.record(&mut publication, &topic.options, &self.limits);
-                mailboxes.push(&topic.name, &publication);
-                drop((mailboxes, directory));
-                drop((oldest, gone));
-                return Ok(());
+            let mut gone = Gone::default();
+            let published = self.publish_shared(topic, &mut publication, &mut gone);
+            guarded(|| drop(gone));
+            if let Some(result) = published {
+                return result;
             }
         }
         let mailboxes = self.mailboxes(None);
         mailboxes.reserve(&publication, &self.limits)?;
         mailboxes.push(&topic.into(), &publication);
         Ok(())
+    }
+
+    /// Publishes to a topic whose order all workers agree on. `None` if there is no state to agree on.
+    fn publish_shared(
+        &self,
+        topic: &str,
+        publication: &mut Publication,
+        gone: &mut Gone,
+    ) -> Option<Result<(), PublishError>> {
+        let mut directory = self.directory();
+        let topic = directory.state(topic, true, &self.limits, gone)?.topic;
+        let mailboxes = self.mailboxes(None);
+        let reserved = mailboxes.reserve(publication, &self.limits);
+        if reserved.is_ok() {
+            directory.record(&topic, publication, &self.limits, gone);
+            mailboxes.push(&topic.name, publication);
+        }
+        Some(reserved)
     }
 }

@@ -17,8 +17,13 @@ pub struct TopicLimits {
     pub mailbox_bytes_max: usize,
     /// Topics that have history and no subscriber; the one that had none for longest is forgotten.
     pub retained_topics_max: usize,
-    /// Bytes of the history of one topic; the oldest message is forgotten. The last one is always kept.
+    /// Bytes of the history of one topic, each message with 64 more; the oldest message is forgotten. The last one is kept whatever its
+    /// size. A new subscriber gets all of it at once, so it has to be well below what may wait for a connection
+    /// ([`Limits::output_bytes_max`](crate::Limits::output_bytes_max)): otherwise who subscribes is too slow at once.
     pub history_bytes_max: usize,
+    /// Bytes of the histories of all topics together. Topics without subscribers are forgotten for a new message, the one that had none
+    /// for longest first; then the oldest messages of its own topic.
+    pub history_bytes_total_max: usize,
     /// Bytes that one turn publishes on a worker before they are delivered within the turn.
     pub turn_bytes_max: usize,
 }
@@ -31,7 +36,8 @@ impl Default for TopicLimits {
             memberships_per_connection_max: 65_536,
             mailbox_bytes_max: 16 * 1024 * 1024,
             retained_topics_max: 65_536,
-            history_bytes_max: 1024 * 1024,
+            history_bytes_max: 256 * 1024,
+            history_bytes_total_max: 256 * 1024 * 1024,
             turn_bytes_max: 1024 * 1024,
         }
     }

@@ -35,7 +35,9 @@ pub struct Publication {
     pub key: u64,
     /// A name for the kind of message, for encodings that have such.
     pub event: Option<Arc<str>>,
-    /// The number of the message in its topic, from 1: given on publishing, in topics with history. 0 otherwise.
+    /// The number of the message in its topic, given on publishing in topics with history: one more than that of the message before. The
+    /// first follows from the time at which the topic came to be, so that the numbers of a topic that was forgotten, or of a server
+    /// that was started anew, are older ones. Below 2^53. 0 in other topics.
     pub sequence: u64,
 }
 

@@ -1,6 +1,6 @@
 //! How connections come to topics and leave them.
 
-use super::directory::{Since, prefix_of};
+use super::directory::{Gone, Since, prefix_of};
 use super::worker::WorkerTopics;
 use super::{Encoding, Publication, Replay, SubscribeError};
 use crate::conn::ConnId;
@@ -114,7 +114,7 @@ impl WorkerTopics {
         let shared = self.shared();
         let mut directory = shared.directory();
         self.take_mail(false);
-        let found = directory.state(wish.topic, false, &shared.limits);
+        let found = directory.state(wish.topic, false, &shared.limits, &mut Gone::default());
         found.map_or((Vec::new(), false), |found| found.state.since(wish.since))
     }
 
@@ -139,7 +139,7 @@ impl WorkerTopics {
         }
         let shared = self.shared();
         let mut directory = shared.directory();
-        let found = directory.state(name, false, &shared.limits);
+        let found = directory.state(name, false, &shared.limits, &mut Gone::default());
         if let Some(event) = found.and_then(|found| found.state.join(&topic, &member)) {
             self.append_event(&topic, event);
         }
@@ -157,7 +157,7 @@ impl WorkerTopics {
         };
         let shared = self.shared();
         let mut directory = shared.directory();
-        let found = directory.state(name, false, &shared.limits);
+        let found = directory.state(name, false, &shared.limits, &mut Gone::default());
         if let Some(event) = found.and_then(|found| found.state.leave(&topic, &member)) {
             self.append_event(&topic, event);
         }
@@ -217,7 +217,8 @@ impl WorkerTopics {
         }
         let Some(removed) = local.remove(number) else { return };
         let shared = self.shared();
-        let gone = shared.directory().release(&removed.topic.name, &shared.limits);
+        let mut gone = Gone::default();
+        shared.directory().release(&removed.topic.name, &shared.limits, &mut gone);
         drop(local);
         guarded(|| drop(gone));
     }

@@ -1,7 +1,7 @@
 //! The topics of one worker: who subscribes, and what this turn has published.
 
 use super::delivery::Work;
-use super::directory::{Found, Topic, prefix_of};
+use super::directory::{Gone, Topic, prefix_of};
 use super::domain::Shared;
 use super::log::Log;
 use super::mailbox::{Mailbox, Post};
@@ -320,28 +320,41 @@ impl WorkerTopics {
         &self,
         core: &Core,
         name: &str,
+        publication: Publication,
+        except: Option<ConnId>,
+    ) -> Result<(), PublishError> {
+        let mut gone = Gone::default();
+        let result = self.append_shared(name, publication, except, &mut gone);
+        guarded(|| drop(gone));
+        result?;
+        self.relieve(core);
+        Ok(())
+    }
+
+    /// Gives a message its place in the order of its topic, in the log and in all other mailboxes.
+    fn append_shared(
+        &self,
+        name: &str,
         mut publication: Publication,
         except: Option<ConnId>,
+        gone: &mut Gone,
     ) -> Result<(), PublishError> {
         let shared = self.shared();
         let mut directory = shared.directory();
-        let known = directory.state(name, true, &shared.limits);
+        let known = directory.state(name, true, &shared.limits, gone).map(|found| found.topic);
         let mailboxes = shared.mailboxes(Some(&self.mailbox));
         mailboxes.reserve(&publication, &shared.limits)?;
-        let (topic, gone) = match known {
-            Some(Found { state, topic, gone }) => {
-                let oldest = state.record(&mut publication, &topic.options, &shared.limits);
-                (Arc::clone(&topic.name), (oldest, gone))
+        let name = match known {
+            Some(topic) => {
+                directory.record(&topic, &mut publication, &shared.limits, gone);
+                Arc::clone(&topic.name)
             }
             // It would know its members, and has none.
-            None => (name.into(), (Vec::new(), None)),
+            None => name.into(),
         };
         self.take_mail(false);
-        mailboxes.push(&topic, &publication);
-        self.append(&topic, false, publication, except);
-        drop((mailboxes, directory));
-        guarded(|| drop(gone));
-        self.relieve(core);
+        mailboxes.push(&name, &publication);
+        self.append(&name, false, publication, except);
         Ok(())
     }
 

@@ -18,10 +18,10 @@ fn a_panic_in_the_words_of_presence_costs_the_event_only() {
     assert_eq!(eve.ask("join own Eve"), "Ok(())");
     assert_eq!(server.topics.member_count("r"), 2);
     drop(eve);
-    server.await_subscribers("own", 0);
-    server.await_subscribers("r", 1);
+    while server.topics.member_count("r") + server.topics.member_count("own") > 1 {
+        yield_now();
+    }
     assert_eq!(server.topics.members("r"), [("Ada".into(), 1)]);
-    assert_eq!(server.topics.member_count("own"), 0);
     assert_eq!(ada.ask("join r Bob"), "Ok(())");
     assert_eq!(ada.messages(2), ["0:-Ada", "0:+Bob"]);
     drop(ada);
