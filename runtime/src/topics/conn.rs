@@ -120,7 +120,8 @@ impl<W: Copy + 'static> Conn<'_, W> {
         core.topics.subscribe(core, id, &wish)
     }
 
-    /// Ends a subscription; what was published before is still delivered. False if there is none.
+    /// Ends a subscription; what was published before is still delivered. False if there is none, and when an encoding asks, or the
+    /// destructor of a payload: messages are just being delivered then.
     pub fn unsubscribe(&mut self, topic: &str) -> bool {
         let (core, id) = self.parts();
         core.topics.unsubscribe(core, id, topic)

@@ -135,6 +135,8 @@ pub enum SubscribeError {
     Encoding,
     /// The connection is closing, or gone.
     Closed,
+    /// Messages are just being delivered: an encoding, or the destructor of a payload, has asked.
+    Delivering,
 }
 
 impl fmt::Display for SubscribeError {
@@ -146,6 +148,7 @@ impl fmt::Display for SubscribeError {
             SubscribeError::NoPresence => "the topic does not know its members",
             SubscribeError::Encoding => "the encoding is not one of this worker",
             SubscribeError::Closed => "the connection is closed",
+            SubscribeError::Delivering => "messages are just being delivered",
         })
     }
 }

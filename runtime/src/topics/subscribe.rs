@@ -26,6 +26,9 @@ impl WorkerTopics {
         id: ConnId,
         wish: &Wish<'_>,
     ) -> Result<Replay, SubscribeError> {
+        if self.delivering.get() {
+            return Err(SubscribeError::Delivering);
+        }
         self.check(core, id, wish)?;
         if self.list_of(core, id, wish.topic).is_some() {
             if let Some(member) = wish.member {
@@ -165,6 +168,9 @@ impl WorkerTopics {
 
     /// Ends a subscription, behind what was published before. False if there is none.
     pub(super) fn unsubscribe(&self, core: &Core, id: ConnId, name: &str) -> bool {
+        if self.delivering.get() {
+            return false;
+        }
         let Some(list) = self.list_of(core, id, name) else { return false };
         self.flush(core);
         let removed =

@@ -29,6 +29,11 @@ fn a_panic_in_the_words_of_presence_costs_the_event_only() {
     assert_eq!(server.stop().remove(0).topics, 0);
 }
 
+thread_local! {
+    /// The first connection of the worker.
+    static FIRST: std::cell::Cell<Option<ConnId>> = const { std::cell::Cell::new(None) };
+}
+
 /// Publishes each byte that comes to a topic; a `-` to all but its sender, who then gets the others one by one.
 struct Bytewise {
     encoding: Encoding,
@@ -38,6 +43,7 @@ impl EventHandler for Bytewise {
     type Workspace = ();
 
     fn on_open(&mut self, conn: &mut Conn<'_, ()>) {
+        FIRST.set(FIRST.get().or(Some(conn.id())));
         conn.subscribe("t", self.encoding).expect("a topic more");
     }
 
@@ -90,4 +96,19 @@ fn an_encoding_that_takes_bytes_back_stops_nothing() {
         }
     };
     encode_with(shrink, b"ab-cab");
+}
+
+#[test]
+fn nobody_comes_or_goes_within_a_delivery() {
+    let encode = |publication: &Publication, out: &mut Vec<u8>| {
+        let asked = FIRST.get().and_then(|id| {
+            with_conn(id, |conn: &mut Conn<'_, ()>| {
+                (conn.subscribe("other", Encoding::RAW), conn.unsubscribe("t"), conn.is_subscribed("t"))
+            })
+        });
+        // A panic would cost the message, for which the test waits.
+        assert_eq!(asked, Some((Err(SubscribeError::Delivering), false, true)));
+        out.extend_from_slice(&publication.payload);
+    };
+    encode_with(encode, b"ab");
 }
