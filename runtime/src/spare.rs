@@ -53,10 +53,13 @@ impl Spares {
     pub(crate) fn trim(&self) {
         let mut inner = self.0.borrow_mut();
         let mut left = inner.unused;
-        while let Some(spare) = inner.kept.pop_if(|spare| spare.capacity() <= left) {
-            left -= spare.capacity();
-            inner.bytes -= spare.capacity();
-        }
+        let before = left;
+        inner.kept.retain(|spare| {
+            let is_unused = spare.capacity() <= left;
+            left -= if is_unused { spare.capacity() } else { 0 };
+            !is_unused
+        });
+        inner.bytes -= before - left;
         inner.unused = inner.bytes;
     }
 }
@@ -121,5 +124,13 @@ mod tests {
         assert_eq!(kept(&spares), 1 << 20, "it came after the last trim");
         spares.trim();
         assert_eq!(kept(&spares), 0);
+        // A large one that is used now and then hides no smaller one.
+        spares.release(Vec::with_capacity(64 << 10), 4 << 20);
+        spares.release(Vec::with_capacity(1 << 20), 4 << 20);
+        spares.trim();
+        let large = spares.acquire(1 << 20);
+        spares.release(large, 4 << 20);
+        spares.trim();
+        assert_eq!(kept(&spares), 1 << 20);
     }
 }

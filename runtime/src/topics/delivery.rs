@@ -134,6 +134,10 @@ impl WorkerTopics {
 
     /// Gives the run to at most `share` of the target's members; returns to how many.
     fn deliver(&self, core: &Core, work: &mut Work, target: &Target, share: usize) -> usize {
+        let members = self.local.borrow().members.of(target.list).len();
+        if members == 0 {
+            return 0;
+        }
         let items = &work.log.items[work.log.items_of(work.run)];
         let known = work.encoded.iter().position(|(encoding, _)| *encoding == target.encoding);
         let at = known.unwrap_or_else(|| {
@@ -142,7 +146,6 @@ impl WorkerTopics {
             work.encoded.len() - 1
         });
         let frames = &work.encoded[at].1;
-        let members = self.local.borrow().members.of(target.list).len();
         let range = work.place..members.min(work.place.saturating_add(share));
         let mut slow = self.slow.take();
         self.fan_out(core, &work.log.runs[work.run], items, (target, range.clone()), frames, &mut slow);
