@@ -219,6 +219,9 @@ impl Runtime {
     }
 
     /// Adds a handler that connections can be handed over to, see [`Conn::hand_over`](crate::Conn::hand_over).
+    ///
+    /// # Panics
+    /// When the worker has 256 handlers, those of its listeners included.
     pub fn add_handler<H: EventHandler>(&self, handler: H) -> HandlerId<H::Workspace> {
         HandlerId::new(self.core.conns.add_service(handler), self.core.number)
     }
@@ -226,6 +229,9 @@ impl Runtime {
     /// Registers a way in which publications become bytes, for subscribers with another protocol than plain bytes. It appends the bytes
     /// of a publication to what there is, is asked once for each of a turn, and neither waits nor uses topics. An
     /// encoding is one of this worker only.
+    ///
+    /// # Panics
+    /// When the worker has 255 encodings.
     ///
     /// ```
     /// use sws_runtime::{Config, Runtime};
@@ -257,21 +263,25 @@ impl Runtime {
         Handle::of(&self.core)
     }
 
-    /// Runs until [`Handle::shutdown`], or a signal, and the drain that follows it.
+    /// Runs until [`Handle::shutdown`], or a signal, and the drain that follows it. A worker that has come to its end does not run
+    /// again: a second call returns at once.
     pub fn run(&self) {
         let _entered = Entered::new(&self.core);
+        self.core.topics.enter_domain();
         while self.core.phase.get() != Phase::Stopped {
             turn::tick(&self.core);
         }
         self.core.topics.leave_domain();
     }
 
-    /// Runs `f` as a fiber, and the loop until it has returned.
+    /// Runs `f` as a fiber, and the loop until it has returned. After [`run`](Runtime::run), too: the worker gets what is published
+    /// again then, until it is dropped.
     ///
     /// # Panics
     /// When `f` does, or when there are too many fibers.
     pub fn block_on_fiber<T: 'static>(&self, f: impl FnOnce() -> T + 'static) -> T {
         let _entered = Entered::new(&self.core);
+        self.core.topics.enter_domain();
         let handle = JoinHandle::start("block_on_fiber", f).expect("a fiber more is over the bound");
         while !handle.is_finished() {
             turn::tick(&self.core);
@@ -287,6 +297,7 @@ impl Runtime {
     /// One turn of the loop, for a program that has a loop of its own. Waits as long as nothing happens.
     pub fn tick(&self) {
         let _entered = Entered::new(&self.core);
+        self.core.topics.enter_domain();
         turn::tick(&self.core);
     }
 

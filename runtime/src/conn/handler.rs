@@ -263,6 +263,9 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
     /// runtime.listen(std::net::TcpListener::bind("127.0.0.1:0").unwrap(), Greeting { then });
     /// # Ok::<(), sws_runtime::RuntimeError>(())
     /// ```
+    ///
+    /// # Panics
+    /// When the handler is one of another worker.
     pub fn hand_over<N: Copy + 'static>(&mut self, to: HandlerId<N>, state: N) {
         assert_eq!(to.worker, self.core.number, "a handler of another worker");
         if !self.is_ours() {

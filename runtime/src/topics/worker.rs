@@ -179,6 +179,8 @@ impl Local {
 pub(crate) struct WorkerTopics {
     pub(super) domain: Topics,
     pub(super) mailbox: Arc<Mailbox>,
+    /// Whether the mailbox is among those of the domain.
+    is_registered: Cell<bool>,
     pub(super) local: RefCell<Local>,
     pub(super) log: RefCell<Log>,
     /// Whether the log holds something.
@@ -208,11 +210,10 @@ pub(crate) struct TopicCounts {
 impl WorkerTopics {
     /// Adds a worker to a domain.
     pub(crate) fn new(domain: Topics, worker: Handle) -> WorkerTopics {
-        let mailbox = Arc::new(Mailbox::new(worker));
-        domain.shared.register(Arc::clone(&mailbox));
-        WorkerTopics {
+        let topics = WorkerTopics {
             domain,
-            mailbox,
+            mailbox: Arc::new(Mailbox::new(worker)),
+            is_registered: Cell::new(false),
             local: RefCell::default(),
             log: RefCell::default(),
             pending: Cell::new(false),
@@ -224,11 +225,21 @@ impl WorkerTopics {
             mail_waits: Cell::new(false),
             published: Cell::new(0),
             delivered: Cell::new(0),
+        };
+        topics.enter_domain();
+        topics
+    }
+
+    /// Puts the worker into its domain, unless it is there.
+    pub(crate) fn enter_domain(&self) {
+        if !self.is_registered.replace(true) {
+            self.shared().register(Arc::clone(&self.mailbox));
         }
     }
 
     /// Takes the worker out of its domain: others publish no more for it.
     pub(crate) fn leave_domain(&self) {
+        self.is_registered.set(false);
         self.shared().unregister(&self.mailbox);
     }
 

@@ -154,3 +154,21 @@ fn who_publishes_faster_than_is_delivered_is_refused() {
         assert!(all.iter().copied().eq((0..=taken).map(|n| n as u8)), "all that was taken, in order");
     }
 }
+
+#[test]
+fn a_worker_that_has_run_hears_again_when_it_is_used_again() {
+    let runtime = Runtime::new(Config::default()).expect("a runtime");
+    let topics = runtime.topics();
+    runtime.handle().shutdown();
+    runtime.run();
+    assert_eq!(topics.publish("t", "x"), Err(PublishError::Closed), "nobody runs it");
+    runtime.block_on_fiber({
+        let topics = topics.clone();
+        move || {
+            let publisher = std::thread::spawn(move || topics.publish("t", "x"));
+            assert_eq!(publisher.join().expect("no panic"), Ok(()));
+        }
+    });
+    drop(runtime);
+    assert_eq!(topics.publish("t", "x"), Err(PublishError::Closed));
+}
