@@ -55,7 +55,7 @@ pub(super) struct Found<'a> {
 /// What was forgotten. Payloads may have destructors of the user's, so it is to be dropped when nothing is locked.
 #[derive(Default)]
 pub(super) struct Gone {
-    pub(super) topics: Vec<Box<State>>,
+    pub(super) topics: Vec<State>,
     pub(super) messages: Vec<Publication>,
 }
 
@@ -175,7 +175,7 @@ impl Directory {
         let Some(state) = self.entries.remove(name).and_then(|entry| entry.state) else { return };
         self.given = self.given.max(state.sequence);
         self.history_bytes -= state.history_bytes;
-        gone.topics.push(state);
+        gone.topics.push(*state);
     }
 
     /// Keeps a topic that nobody subscribes to, in place of the one that was kept for longest when there are too many.

@@ -33,7 +33,7 @@ use std::time::SystemTime;
 /// }
 ///
 /// let topics = Topics::default();
-/// let config = Config { topics: topics.clone(), ..Config::default() };
+/// let config = Config { topics: Some(topics.clone()), ..Config::default() };
 /// let runtime = Runtime::new(config)?;
 /// let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
 /// let (addr, handle) = (listener.local_addr().unwrap(), runtime.handle());
