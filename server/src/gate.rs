@@ -9,6 +9,9 @@ use sws_runtime::{ConnId, InvokeError, SendError};
 /// Bytes of messages from other threads that are on their way to one connection.
 pub(crate) const GATE_BYTES_MAX: usize = 1024 * 1024;
 
+/// What a message counts for beside its bytes.
+const MESSAGE_BYTES: usize = 64;
+
 /// One connection's.
 pub(crate) struct Gate {
     closed: AtomicBool,
@@ -40,10 +43,11 @@ impl Gate {
 
     /// Takes in `len` bytes, if there is room; a single message that is larger than the room alone.
     pub(crate) fn acquire(&self, len: usize) -> Result<(), SendError> {
+        let len = len + MESSAGE_BYTES;
         let before = self.bytes.fetch_add(len, Ordering::AcqRel);
         let fits = before == 0 || before + len <= GATE_BYTES_MAX;
         if !fits || self.full.load(Ordering::Acquire) {
-            self.release(len);
+            self.bytes.fetch_sub(len, Ordering::AcqRel);
             return Err(SendError::Full);
         }
         Ok(())
@@ -51,7 +55,7 @@ impl Gate {
 
     /// The bytes have come, or will not.
     pub(crate) fn release(&self, len: usize) {
-        self.bytes.fetch_sub(len, Ordering::AcqRel);
+        self.bytes.fetch_sub(len + MESSAGE_BYTES, Ordering::AcqRel);
     }
 
     /// The worker's door has refused them.

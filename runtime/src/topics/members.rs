@@ -406,12 +406,14 @@ impl Members {
         let place = match anchor.many() {
             Some(many) => {
                 let Some((place, many)) = self.several.remove(many, list) else { return false };
-                let rest = match self.several.any(many) {
-                    Some(only) if self.several.len(many) == 1 => {
+                // Asked for the number first: to find one in a large table takes long when most of it is gone.
+                let only = if self.several.len(many) == 1 { self.several.any(many) } else { None };
+                let rest = match only {
+                    Some(only) => {
                         self.several.release(many);
                         only
                     }
-                    _ => many.anchor(),
+                    None => many.anchor(),
                 };
                 anchors.set_anchor(slot, rest);
                 place
@@ -426,15 +428,13 @@ impl Members {
         true
     }
 
-    /// Takes a slot out of any of its lists, and says which.
-    pub(crate) fn remove_any(&mut self, anchors: &mut impl Anchors, slot: u32) -> Option<u32> {
-        let anchor = anchors.anchor(slot);
-        let list = match anchor.many() {
-            Some(many) => self.several.any(many)?.list,
-            None if anchor.list == NO_LIST => return None,
-            None => anchor.list,
-        };
-        self.remove(anchors, slot, list).then_some(list)
+    /// Takes a slot out of all its lists, and says which they were. O(1) for each.
+    pub(crate) fn remove_all(&mut self, anchors: &mut impl Anchors, slot: u32) -> Vec<u32> {
+        let lists = self.lists_of(anchors, slot);
+        for &list in &lists {
+            self.remove(anchors, slot, list);
+        }
+        lists
     }
 
     /// Fills a place with the last of the list.

@@ -186,15 +186,14 @@ impl WorkerTopics {
         if self.is_under_way() && core.conns.has_topics(id) {
             self.flush(core);
         }
-        loop {
-            let left = {
-                let mut slots = core.conns.slots.borrow_mut();
-                if slots.get(id).is_none() {
-                    return;
-                }
-                self.local.borrow_mut().members.remove_any(&mut *slots, id.index)
-            };
-            let Some(list) = left else { break };
+        let left = {
+            let mut slots = core.conns.slots.borrow_mut();
+            if slots.get(id).is_none() {
+                return;
+            }
+            self.local.borrow_mut().members.remove_all(&mut *slots, id.index)
+        };
+        for list in left {
             self.on_left(id.index, list);
         }
     }
