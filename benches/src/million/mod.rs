@@ -75,7 +75,7 @@ impl Plan {
     fn workers(&self, nofile: u64) -> usize {
         let slots = Limits::default().connections_max;
         let slots = if slots == 0 { server::slots_per_worker(nofile) } else { slots };
-        let wanted = u64::from(self.connections) * 105 / 100;
+        let wanted = u64::from(self.connections) * 112 / 100;
         self.workers.unwrap_or(wanted.div_ceil(u64::from(slots)).max(1) as usize)
     }
 }
