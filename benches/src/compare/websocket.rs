@@ -20,7 +20,7 @@ pub enum WsScenario {
     Large(usize),
     /// `ws-deflateKIB`: the same, compressed.
     Deflate(usize),
-    /// `ws-broadcastN`: a room of N, one text of 64 bytes at a time, then [`COALESCED`] in one write.
+    /// `ws-broadcastN`: a room of N, one text of 64 bytes at a time, then 32 of them in one write.
     Broadcast(usize),
     /// `ws-idleN`: the memory of N idle ones.
     Idle(usize),
