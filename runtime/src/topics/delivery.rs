@@ -70,12 +70,17 @@ impl WorkerTopics {
         if !self.pending.get() || self.delivering.replace(true) {
             return;
         }
+        // What is published meanwhile, by an encoding or a destructor, is the next delivery's: it could go on for ever.
+        let mut is_last = false;
         while share > 0 {
             let under_way = self.work.take();
             let mut work = match under_way {
                 Some(work) => work,
-                None if self.log.borrow().runs.is_empty() => break,
-                None => Work::new(self.log.take()),
+                None if is_last || self.log.borrow().runs.is_empty() => break,
+                None => {
+                    is_last = true;
+                    Work::new(self.log.take())
+                }
             };
             if !self.work_on(core, &mut work, &mut share) {
                 self.work.replace(Some(work));

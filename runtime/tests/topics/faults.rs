@@ -112,3 +112,17 @@ fn nobody_comes_or_goes_within_a_delivery() {
     };
     encode_with(encode, b"ab");
 }
+
+#[test]
+fn an_encoding_that_publishes_without_end_leaves_others_their_turns() {
+    encode_with(
+        |publication, out| {
+            out.extend_from_slice(&publication.payload);
+            if &publication.payload[..] == b"x" {
+                // A mailbox that is full ends it too.
+                let _ = topics().publish("t", vec![b'x']);
+            }
+        },
+        b"x",
+    );
+}
