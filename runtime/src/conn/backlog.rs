@@ -175,6 +175,19 @@ struct Place {
     overflow: Overflow,
 }
 
+impl Place {
+    /// Whether a message of `len` bytes goes into the output, with nothing before it that waits.
+    fn has_window(&self, len: usize) -> bool {
+        self.handle == NONE && (self.pending == 0 || self.pending + len <= window(self.bytes_max))
+    }
+}
+
+/// How much may wait for a connection: its own bound, or the worker's.
+#[inline]
+pub(super) fn bytes_max_of(core: &Core, own: u32) -> usize {
+    if own == 0 { core.limits.output_bytes_max } else { own as usize }
+}
+
 impl Conns {
     /// Sets how much may wait for a connection, and what becomes of messages over that.
     pub(super) fn set_overflow(&self, id: ConnId, bytes_max: usize, overflow: Overflow) {
@@ -199,10 +212,7 @@ impl Conns {
         if slot.flags & flag::OVERFLOWED != 0 && self.last_word.get() != Some(id) {
             return Err(SendError::Full);
         }
-        let bytes_max = match slot.messages_bytes_max {
-            0 => core.limits.output_bytes_max,
-            max => max as usize,
-        };
+        let bytes_max = bytes_max_of(core, slot.messages_bytes_max);
         let pending = match slot.output {
             NONE => 0,
             handle => self.outputs.borrow().values[handle as usize].pending(),
@@ -214,8 +224,7 @@ impl Conns {
     /// Whether a message of `len` bytes can be written into the output of a connection, with nothing before it that waits.
     pub(super) fn has_window(&self, core: &Core, id: ConnId, len: usize) -> Result<bool, SendError> {
         let place = self.place_of(core, id)?;
-        let fits = place.pending == 0 || place.pending + len <= window(place.bytes_max);
-        Ok(place.handle == NONE && fits)
+        Ok(place.has_window(len))
     }
 
     /// Queues a whole message. `key` is 0, or names what the message is the latest value of; `overflow` is what happens
@@ -229,8 +238,7 @@ impl Conns {
         overflow: Option<Overflow>,
     ) -> Result<(), SendError> {
         let mut place = self.place_of(core, id)?;
-        let fits = place.pending == 0 || place.pending + frame.len() <= window(place.bytes_max);
-        if place.handle == NONE && fits {
+        if place.has_window(frame.len()) {
             return self.push_shared(id, frame);
         }
         let is_new = place.handle == NONE;
@@ -328,7 +336,7 @@ impl Conns {
         if handle == NONE {
             return false;
         }
-        let bytes_max = if bytes_max == 0 { core.limits.output_bytes_max } else { bytes_max as usize };
+        let bytes_max = bytes_max_of(core, bytes_max);
         let mut backlogs = self.backlogs.borrow_mut();
         let backlog = &mut backlogs.values[handle as usize];
         let mut outputs = self.outputs.borrow_mut();

@@ -1,6 +1,6 @@
 //! One piece for many connections: the end of what topics deliver.
 
-use super::backlog::{can_take, window};
+use super::backlog::{bytes_max_of, can_take, window};
 use super::handler::Workspace;
 use super::{ConnId, Conns, flag};
 use crate::core::Core;
@@ -79,10 +79,7 @@ impl Conns {
                 slow.push(id);
                 continue;
             }
-            let bytes_max = match slot.messages_bytes_max {
-                0 => core.limits.output_bytes_max,
-                max => max as usize,
-            };
+            let bytes_max = bytes_max_of(core, slot.messages_bytes_max);
             let pending = match slot.output {
                 NONE => 0,
                 handle => outputs.values[handle as usize].pending(),

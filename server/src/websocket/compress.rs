@@ -138,11 +138,12 @@ impl Sockets {
         payload: &[u8],
     ) -> Option<Result<(), SendError>> {
         let state = conn.workspace();
-        let config = self.route(state.route)?.options().deflate?;
+        let route = self.route(state.route)?;
+        let options = route.options();
+        let config = options.deflate?;
         if payload.len() < config.threshold_bytes {
             return None;
         }
-        let options = self.route(state.route)?.options().clone();
         let has_context = self.has_context(state.contexts);
         let pending = conn.pending_output();
         // Asked before, because what went through a context must be sent: the peer's has to follow.
