@@ -8,10 +8,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("rings", &[]),
     ("stackpool", &[]),
     ("runtime", &["sws-rings", "sws-stackpool"]),
-    ("server", &["sws-runtime"]),
+    ("content", &["sws-runtime"]),
+    ("server", &["sws-runtime", "sws-content"]),
     ("examples", &["sws"]),
-    ("benches", &["sws", "sws-runtime", "sws-rings", "sws-stackpool"]),
-    ("tests", &["sws", "sws-runtime", "sws-rings", "sws-stackpool"]),
+    ("benches", &["sws", "sws-content", "sws-runtime", "sws-rings", "sws-stackpool"]),
+    ("tests", &["sws", "sws-content", "sws-runtime", "sws-rings", "sws-stackpool"]),
 ];
 
 /// Rooms that may use the io-uring crate.

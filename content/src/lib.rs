@@ -1,0 +1,4 @@
+//! A durable, replayable log, and content sites that stay live: what is published is kept, reaches every subscriber and can be
+//! replayed by one who was away.
+
+#![forbid(unsafe_code)]
