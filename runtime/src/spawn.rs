@@ -32,6 +32,28 @@ pub fn try_go<T: 'static>(name: &'static str, f: impl FnOnce() -> T + 'static) -
     JoinHandle::start(name, f)
 }
 
+/// As [`go`], for a fiber that goes on for as long as the worker does: when the worker drains it is cancelled at once, instead of
+/// holding the drain until its timeout.
+///
+/// # Panics
+/// As [`go`].
+///
+/// ```
+/// # use sws_runtime::{Runtime, go_daemon, sleep};
+/// # use std::time::Duration;
+/// # let runtime = Runtime::new(Default::default()).unwrap();
+/// runtime.enter(|| go_daemon("sweep", || while sleep(Duration::from_secs(60)).is_ok() {}));
+/// runtime.handle().shutdown();
+/// runtime.run();
+/// ```
+pub fn go_daemon<T: 'static>(name: &'static str, f: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
+    let handle = go(name, f);
+    if let Some(id) = handle.fiber() {
+        core::with(|core| core.loop_ops.add_daemon(core, id));
+    }
+    handle
+}
+
 /// Runs `f` as a fiber now, on the shared stack, from the loop: until it returns or first waits. For protocols that start a
 /// fiber for each request.
 ///

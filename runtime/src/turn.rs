@@ -1,7 +1,7 @@
 //! One turn of the loop.
 
 use crate::core::{Core, Message, Phase};
-use crate::fiber::{Wake, drop_payload};
+use crate::fiber::{FiberId, Wake, drop_payload};
 use crate::stats::count;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -85,6 +85,8 @@ pub(crate) struct LoopOps {
     last_report: Cell<Duration>,
     /// Waits left in which completions may gather.
     gathers: Cell<u32>,
+    /// Fibers that a drain cancels at once, see [`go_daemon`](crate::go_daemon). Those that have ended are taken out as it grows.
+    daemons: RefCell<Vec<FiberId>>,
     /// Whether connections were told that the worker drains.
     drain_told: Cell<bool>,
     /// Whether fibers were cancelled because the drain took too long.
@@ -92,6 +94,19 @@ pub(crate) struct LoopOps {
 }
 
 impl LoopOps {
+    /// Has a drain cancel this fiber.
+    pub(crate) fn add_daemon(&self, core: &Core, id: FiberId) {
+        if self.drain_told.get() {
+            core.fibers.cancel(id);
+            return;
+        }
+        let mut daemons = self.daemons.borrow_mut();
+        if daemons.len() == daemons.capacity() {
+            daemons.retain(|&id| core.fibers.is_live(id));
+        }
+        daemons.push(id);
+    }
+
     /// Submits one of the loop's operations, again after each completion.
     pub(crate) fn arm(&self, core: &Core, which: LoopOp) {
         let op = match which {
@@ -284,6 +299,9 @@ fn advance_phase(core: &Core) {
         Phase::Running | Phase::Stopped => {}
         Phase::Draining { until } => {
             if !core.loop_ops.drain_told.replace(true) {
+                for id in core.loop_ops.daemons.take() {
+                    core.fibers.cancel(id);
+                }
                 core.conns.drain_all(core);
                 core.conns.tear_down(core);
                 core.topics.flush(core);

@@ -238,3 +238,22 @@ fn a_panic_whose_payload_panics_too_stays_in_its_fiber() {
     });
     assert_eq!(runtime.stats().panics, 1);
 }
+
+#[test]
+fn a_daemon_does_not_hold_a_drain() {
+    let limits = Limits { drain_timeout: Duration::from_secs(24 * 3600), ..Limits::default() };
+    let runtime = Runtime::new(Config { limits, ..Config::default() }).expect("a runtime");
+    let ended = Rc::new(Cell::new(0));
+    for _ in 0..20 {
+        let ended = Rc::clone(&ended);
+        runtime.enter(|| {
+            go_daemon("daemon", move || {
+                assert!(sleep(Duration::from_secs(24 * 3600)).is_err());
+                ended.set(ended.get() + 1);
+            })
+        });
+    }
+    runtime.handle().shutdown();
+    runtime.run();
+    assert_eq!(ended.get(), 20, "each was cancelled, and the drain did not wait for its timeout");
+}

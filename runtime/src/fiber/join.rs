@@ -162,6 +162,14 @@ impl<T: 'static> JoinHandle<T> {
         }
     }
 
+    /// The fiber whose value it is, if it is one.
+    pub(crate) fn fiber(&self) -> Option<FiberId> {
+        match &self.source {
+            Source::Fiber { id, .. } => Some(*id),
+            Source::Job(_) => None,
+        }
+    }
+
     /// Cancels the fiber: its current and every later wait fails with [`Cancelled`]. A job on the worker pool runs on.
     pub fn cancel(&self) {
         match &self.source {

@@ -542,6 +542,11 @@ impl Fibers {
         self.running.name.get()
     }
 
+    /// Whether a fiber has not ended yet.
+    pub(crate) fn is_live(&self, id: FiberId) -> bool {
+        self.records.borrow().get(id.0).is_some()
+    }
+
     /// Fibers that exist.
     pub(crate) fn len(&self) -> usize {
         self.records.borrow().len()
