@@ -1,4 +1,4 @@
-//! A folder of files beside a handler: the files of `examples/site` with media types, conditional requests, ranges and a page for what
+//! A folder of files beside a handler: the files of `examples/station` with media types, conditional requests, ranges and a page for what
 //! is not there, read on the ring.
 //!
 //! `cargo run --release -p examples --example static_site -- --listen 127.0.0.1:8080`, then open `http://127.0.0.1:8080/`
@@ -8,7 +8,7 @@
 use std::error::Error;
 use sws::{RemoteAddr, Router, ServeDir, Server};
 
-const SITE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/site");
+const SITE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/station");
 
 fn whoami(RemoteAddr(addr): RemoteAddr) -> String {
     format!("You come from {addr}.\n")

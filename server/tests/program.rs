@@ -144,8 +144,8 @@ fn ask(addr: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)]) -
     Answer { status: status.expect("a status"), headers: headers.collect(), body }
 }
 
-fn example_site() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/site").canonicalize().expect("the example")
+fn station() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/station").canonicalize().expect("the example")
 }
 
 /// All files below a folder, as paths relative to it.
@@ -185,7 +185,7 @@ fn expected_type(path: &str) -> &'static str {
 
 #[test]
 fn every_file_of_the_example_is_served_as_it_is() {
-    let site = example_site();
+    let site = station();
     let served = Served::start(&site, &[]);
     assert_eq!(served.line, format!("serving {} on http://{}\n", site.display(), served.addr));
     let files = files(&site);
@@ -218,7 +218,7 @@ fn every_file_of_the_example_is_served_as_it_is() {
 
 #[test]
 fn parts_and_conditions() {
-    let site = example_site();
+    let site = station();
     let served = Served::start(&site, &["--cache-control", "no-cache"]);
     let path = "/data/readings-2025.csv";
     let content = fs::read(site.join(&path[1..])).expect("read");
@@ -295,7 +295,7 @@ fn nothing_outside_the_folder_is_reached() {
 
 #[test]
 fn the_admin_address_tells_health_and_counts() {
-    let served = Served::start(&example_site(), &["--admin", "127.0.0.1:0", "--workers", "2"]);
+    let served = Served::start(&station(), &["--admin", "127.0.0.1:0", "--workers", "2"]);
     let admin = served.line.split("admin on http://").nth(1).expect("an admin address");
     let admin = admin.trim_end().parse().expect("an address");
     assert_eq!(served.get("/").status, 200);
@@ -480,7 +480,7 @@ fn a_signal_lets_a_download_finish() {
 
 #[test]
 fn a_signal_ends_an_idle_server_and_its_connections() {
-    let served = Served::start(&example_site(), &["--workers", "2"]);
+    let served = Served::start(&station(), &["--workers", "2"]);
     let mut idle = TcpStream::connect(served.addr).expect("connected");
     idle.write_all(b"GET /robots.txt HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
     assert!(idle.read(&mut [0; 1024]).expect("an answer") > 0);
@@ -495,12 +495,12 @@ fn a_signal_ends_an_idle_server_and_its_connections() {
 
 #[test]
 fn a_port_is_free_again_after_the_end() {
-    let first = Served::start(&example_site(), &[]);
+    let first = Served::start(&station(), &[]);
     let addr = first.addr;
     assert_eq!(first.get("/").status, 200);
     first.signal("TERM");
     assert_eq!(first.wait(), Some(0));
     let mut command = Command::new(PROGRAM);
-    command.arg("serve").arg(example_site()).args(["--listen", &addr.to_string()]);
+    command.arg("serve").arg(station()).args(["--listen", &addr.to_string()]);
     assert_eq!(Served::of(command).get("/").status, 200);
 }

@@ -181,10 +181,10 @@ fn chat_page_fits() {
     server.stop();
 }
 
-/// Each page of the site that README serves loads with all that it needs.
+/// Each page of the station's site loads with all that it needs.
 #[test]
 #[ignore = "needs Chromium: just test-browser"]
-fn site_loads_without_errors() {
+fn station_loads_without_errors() {
     let server = Server::start("static_site");
     let browser = Browser::start();
     let window = browser.first_window();
@@ -207,7 +207,7 @@ fn site_loads_without_errors() {
             true,
         );
         assert_eq!(window.complaints(), Vec::<String>::new(), "{path}");
-        window.screenshot(&format!("site-{name}.png"));
+        window.screenshot(&format!("station-{name}.png"));
     }
     drop(browser);
     server.stop();

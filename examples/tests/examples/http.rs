@@ -139,7 +139,7 @@ fn peak_memory(id: u32) -> u64 {
 #[test]
 fn static_site() {
     let server = Server::start("static_site");
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("site");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("station");
     let types = [
         ("index.html", "text/html; charset=utf-8"),
         ("style.css", "text/css; charset=utf-8"),
