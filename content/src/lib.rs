@@ -2,3 +2,5 @@
 //! replayed by one who was away.
 
 #![forbid(unsafe_code)]
+
+pub mod storage;

@@ -1,0 +1,213 @@
+//! Where the log keeps its files.
+//!
+//! The log is written against two small traits, so that the same code runs on the worker's ring, on plain system calls and on a
+//! disk that fails as tests want it to. Their functions wait for what they do: on a fiber of a worker that suspends the fiber, elsewhere
+//! it blocks the thread. Memory is borrowed for the time of the call.
+//!
+//! What the log relies on: a file's content is durable when [`StorageFile::sync`] has returned without an error; a name is durable when
+//! [`Storage::sync_dir`] of its folder has; a rename replaces its target at once or not at all; a sector of 512 bytes is written
+//! whole or not at all. Nothing else is assumed of what was not synced: it may be there in part and in any order.
+
+mod ring;
+mod std_fs;
+
+pub use ring::RingStorage;
+pub use std_fs::StdStorage;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// An open file of a [`Storage`], shared by all who use it. It is closed when the last of them lets go.
+pub type SharedFile = Arc<dyn StorageFile>;
+
+/// A tree of files.
+pub trait Storage: fmt::Debug + Send + Sync + 'static {
+    /// Makes a file that is not there yet, to be read and written.
+    ///
+    /// # Errors
+    /// As `open(2)`; `AlreadyExists`.
+    fn create(&self, path: &Path) -> io::Result<SharedFile>;
+
+    /// Opens a file to read it, and to write it if `writable`.
+    ///
+    /// # Errors
+    /// As `open(2)`.
+    fn open(&self, path: &Path, writable: bool) -> io::Result<SharedFile>;
+
+    /// Gives a file another name, in place of one that has it.
+    ///
+    /// # Errors
+    /// As `rename(2)`.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Takes a file's name away. Who has it open can use it on.
+    ///
+    /// # Errors
+    /// As `unlink(2)`.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes a folder and those above it, as far as they are not there.
+    ///
+    /// # Errors
+    /// As `mkdir(2)`.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Takes an empty folder away.
+    ///
+    /// # Errors
+    /// As `rmdir(2)`.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// What a folder holds, in no order.
+    ///
+    /// # Errors
+    /// As `readdir(3)`; `NotFound`.
+    fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
+
+    /// Waits until the names in a folder are on the disk.
+    ///
+    /// # Errors
+    /// As `fsync(2)`.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+}
+
+/// A file of a [`Storage`].
+pub trait StorageFile: fmt::Debug + Send + Sync {
+    /// Reads at most `buffer.len()` bytes at an offset; 0 at the end of the file.
+    ///
+    /// # Errors
+    /// As `pread(2)`.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes at most `data.len()` bytes at an offset and returns how many.
+    ///
+    /// # Errors
+    /// As `pwrite(2)`.
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<usize>;
+
+    /// Waits until the content is on the disk. After an error nothing is known of what was written since the last sync that
+    /// succeeded, also when a later one does.
+    ///
+    /// # Errors
+    /// As `fdatasync(2)`.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Bytes of the file.
+    ///
+    /// # Errors
+    /// As `fstat(2)`.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Cuts the file, or extends it by zeros.
+    ///
+    /// # Errors
+    /// As `ftruncate(2)`.
+    fn set_size(&self, bytes: u64) -> io::Result<()>;
+
+    /// Has the file be at least that long, with its blocks reserved, so that writing below that length needs no new ones.
+    ///
+    /// # Errors
+    /// As `fallocate(2)`. A file system that cannot reserve does not fail for it.
+    fn allocate(&self, bytes: u64) -> io::Result<()>;
+
+    /// Writes all of `data` at an offset, calls `written`, and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// As [`write_at`](StorageFile::write_at) and [`sync`](StorageFile::sync), and [`AppendError`] says which of them.
+    fn append(&self, data: &[u8], offset: u64, written: &mut dyn FnMut()) -> Result<(), AppendError> {
+        write_all_at(self, data, offset).map_err(AppendError::Write)?;
+        written();
+        self.sync().map_err(AppendError::Sync)
+    }
+}
+
+/// What of an [`append`](StorageFile::append) failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// The write: a part of it may be in the file.
+    Write(io::Error),
+    /// The sync: nothing is known of what is on the disk.
+    Sync(io::Error),
+}
+
+/// A name in a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    /// The name; one that is not UTF-8 is not listed.
+    pub name: String,
+    /// Whether it is a folder.
+    pub is_dir: bool,
+}
+
+/// Writes all of `data` at an offset.
+///
+/// # Errors
+/// As [`StorageFile::write_at`]; `WriteZero` when the file takes no more. A part may then be written.
+pub fn write_all_at(file: &(impl StorageFile + ?Sized), mut data: &[u8], mut offset: u64) -> io::Result<()> {
+    while !data.is_empty() {
+        match file.write_at(data, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                data = &data[count..];
+                offset += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Reads until the buffer is full or the file ends; returns how many bytes there were.
+///
+/// # Errors
+/// As [`StorageFile::read_at`]. The buffer may then hold a part.
+pub fn read_full_at(file: &(impl StorageFile + ?Sized), buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Reads a whole file of at most `bytes_max` bytes.
+///
+/// # Errors
+/// As [`Storage::open`] and [`StorageFile::read_at`]; `InvalidData` when it is longer.
+pub fn read_file(storage: &dyn Storage, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let file = storage.open(path, false)?;
+    let size = file.size()?;
+    if size > bytes_max {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{size} bytes, at most {bytes_max}")));
+    }
+    let mut bytes = vec![0; size as usize];
+    let filled = read_full_at(&*file, &mut bytes, 0)?;
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Puts a file with this content in place of what has the name, so that after a power cut it is the one or the other, whole.
+///
+/// # Errors
+/// As the functions of [`Storage`]. What had the name is still there then.
+pub fn replace_file(storage: &dyn Storage, path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let temporary = path.with_extension("tmp");
+    match storage.remove(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = storage.create(&temporary)?;
+    write_all_at(&*file, content, 0)?;
+    file.sync()?;
+    storage.rename(&temporary, path)?;
+    storage.sync_dir(folder)
+}
