@@ -3,4 +3,5 @@
 
 #![forbid(unsafe_code)]
 
+pub mod segment;
 pub mod storage;

@@ -135,7 +135,9 @@ impl fmt::Display for FormatError {
         match self {
             Self::Truncated => f.write_str("fewer than 64 bytes"),
             Self::Magic => f.write_str("the magic bytes are missing"),
-            Self::Version(version) => write!(f, "format version {version} is not known (known up to {VERSION})"),
+            Self::Version(version) => {
+                write!(f, "format version {version} is not known (known up to {VERSION})")
+            }
             Self::Flags(flags) => write!(f, "unknown flags {flags:#06x}"),
             Self::Length(length) => write!(f, "a length of {length} bytes instead of {HEADER_BYTES}"),
             Self::Reserved => f.write_str("reserved bytes are not zero"),

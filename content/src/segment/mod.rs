@@ -33,10 +33,3 @@ pub use record::{
 };
 pub use scan::{Bad, ScanEnd, ScanError, Scanner, Step};
 pub use tail::{Evidence, TailVerdict, judge_tail};
-
-#[cfg(test)]
-mod damage_tests;
-#[cfg(test)]
-mod document_tests;
-#[cfg(test)]
-mod scan_tests;

@@ -122,7 +122,8 @@ pub enum Decoded<'a> {
 
 /// Encodes a record behind what is in `out`, and returns its bytes' number. An error leaves `out` as it was.
 ///
-/// Panics if `durable` is above `offset`: nothing is durable before it is written.
+/// Panics if `durable` is above `offset`, because nothing is durable before it is written, or if `offset` is [`u64::MAX`],
+/// which has no successor.
 ///
 /// ```
 /// use sws_content::segment::{Decoded, NewRecord, decode_record, encode_record};
@@ -136,6 +137,7 @@ pub enum Decoded<'a> {
 /// ```
 pub fn encode_record(out: &mut Vec<u8>, record: &NewRecord<'_>) -> Result<usize, RecordTooLarge> {
     assert!(record.durable <= record.offset, "a record is not durable before it is written");
+    assert!(record.offset != u64::MAX, "the offsets of a partition are used up");
     let key = record.key.unwrap_or_default();
     let len = record.encoded_len();
     if key.len() > KEY_BYTES_MAX {
@@ -165,7 +167,7 @@ pub fn encode_record(out: &mut Vec<u8>, record: &NewRecord<'_>) -> Result<usize,
 }
 
 /// The checksum of a whole record: over all of it but the checksum's own place.
-fn checksum(record: &[u8]) -> u32 {
+pub(super) fn checksum(record: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&record[..4]), &record[8..])
 }
 
@@ -292,7 +294,9 @@ impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Length(len) => write!(f, "no record is of {len} bytes"),
-            Self::Version(version) => write!(f, "record version {version} is not known (known up to {VERSION})"),
+            Self::Version(version) => {
+                write!(f, "record version {version} is not known (known up to {VERSION})")
+            }
             Self::Flags(flags) => write!(f, "unknown record flags {flags:#04x}"),
             Self::Key(len) => write!(f, "the key's length, {len}, does not fit the record"),
             Self::Durable => f.write_str("the durable offset is not below the record's own"),

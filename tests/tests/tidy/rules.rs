@@ -32,6 +32,7 @@ const PURE: &[&str] = &[
     "runtime/src/topics/log",
     "runtime/src/topics/directory",
     "runtime/src/topics/options",
+    "content/src/segment",
     "server/src/http1",
     "server/src/websocket/codec",
     "server/src/sse/event",
