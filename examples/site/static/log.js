@@ -1,0 +1,151 @@
+"use strict";
+
+// A durable topic, produced to by requests and followed by server-sent events. The id of an event is the record's offset, so a
+// follower that was away says the last one it has seen and goes on behind it.
+
+const ROWS_MAX = 300;
+
+addEventListener("DOMContentLoaded", () => {
+  const at = (id) => document.getElementById(`log-${id}`);
+  const [produceButton, everyButton, followButton] = ["produce", "every", "follow"].map(at);
+  const [state, ackedText, seenText, awayText, check, note, rows] =
+    ["state", "acked", "seen", "away", "check", "note", "rows"].map(at);
+  const topic = rows.closest("[data-topic]").dataset.topic;
+  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+  let source = null;
+  let first = null; // the first and the last offset that were seen
+  let last = null;
+  let acked = null; // the last offset that was acknowledged to this page
+  let replayEnd = -1; // records up to this offset were there before the follower came
+  let gaps = 0;
+  let repeats = 0;
+  let away = 0;
+  let number = 0;
+  let timer = 0;
+
+  const nextOffset = () => (last === null ? null : last + 1);
+
+  function tell(words, kind) {
+    state.textContent = words;
+    state.className = `state ${kind}`;
+  }
+
+  function showFacts() {
+    ackedText.textContent = acked ?? "–";
+    seenText.textContent = last ?? "–";
+    awayText.textContent = away;
+    if (last === null) return;
+    const isGood = gaps === 0 && repeats === 0;
+    const found = isGood ? "no gap, no repeat" : `${gaps} missing, ${repeats} repeated`;
+    check.textContent = `offsets ${first} to ${last}: ${found}`;
+    check.className = isGood ? "good" : "wrong";
+  }
+
+  // An event's data is the record as JSON, as the other routes have it.
+  function show(offset, data) {
+    let record = { text: data };
+    try {
+      const parsed = JSON.parse(data);
+      if (parsed !== null && typeof parsed === "object") record = parsed;
+    } catch { /* shown as it is */ }
+    if (last !== null && offset <= last) repeats += 1;
+    if (last !== null && offset > last + 1) gaps += offset - last - 1;
+    first ??= offset;
+    last = Math.max(last ?? offset, offset);
+    const isReplayed = offset <= replayEnd;
+    const row = document.createElement("tr");
+    const time = record.timestamp === undefined ? "" : clock.format(new Date(record.timestamp));
+    for (const content of [offset, time, record.text ?? record.base64 ?? data, isReplayed ? "replayed" : "live"]) {
+      row.insertCell().textContent = content;
+    }
+    row.lastElementChild.className = isReplayed ? "replayed" : "live";
+    rows.prepend(row);
+    while (rows.childElementCount > ROWS_MAX) rows.lastElementChild.remove();
+    showFacts();
+  }
+
+  // Where the topic ends now: what the follower gets up to there is a replay.
+  async function lookForEnd() {
+    const answer = await fetch(`/topics/${topic}/0?offset=${nextOffset() ?? 0}&max=1`);
+    if (!answer.ok) throw new Error(`the server said ${answer.status}`);
+    return answer.json();
+  }
+
+  async function follow() {
+    followButton.textContent = "Disconnect";
+    tell("connecting", "off");
+    const isFirst = last === null;
+    let from = nextOffset();
+    try {
+      const { end, start } = await lookForEnd();
+      replayEnd = end - 1;
+      from ??= Math.max(start, end - 20);
+    } catch (error) {
+      note.textContent = `The topic cannot be read: ${error.message}.`;
+      followButton.textContent = "Resume";
+      tell("disconnected", "off");
+      return;
+    }
+    if (source) source.close();
+    const opened = new EventSource(`/topics/${topic}/0/events?offset=${from}`);
+    source = opened;
+    opened.addEventListener("open", () => {
+      tell(isFirst ? "following" : "following again", "on");
+      away = 0;
+      showFacts();
+    });
+    opened.addEventListener("error", () => tell("reconnecting", "off"));
+    const take = (event) => {
+      if (source === opened && event.lastEventId !== "") show(Number(event.lastEventId), event.data);
+    };
+    opened.addEventListener("message", take);
+    opened.addEventListener("record", take);
+  }
+
+  function leave() {
+    if (source) source.close();
+    source = null;
+    away = 0;
+    followButton.textContent = "Resume";
+    tell("disconnected", "off");
+    note.textContent = "Produce some records now, then resume.";
+    showFacts();
+  }
+
+  async function produce() {
+    number += 1;
+    const text = `record ${number} of this page`;
+    try {
+      const answer = await fetch(`/topics/${topic}`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ records: [{ text }] }),
+      });
+      if (!answer.ok) throw new Error(`the server said ${answer.status}`);
+      const { offset } = await answer.json();
+      acked = Math.max(acked ?? offset, offset);
+      if (source === null) away += 1;
+      note.textContent = "";
+    } catch (error) {
+      note.textContent = `Not acknowledged: ${error.message}.`;
+      if (timer) toggleEvery();
+    }
+    showFacts();
+  }
+
+  function toggleEvery() {
+    clearInterval(timer);
+    timer = timer ? 0 : setInterval(produce, 1000);
+    everyButton.setAttribute("aria-pressed", String(timer !== 0));
+  }
+
+  produceButton.addEventListener("click", produce);
+  everyButton.addEventListener("click", toggleEvery);
+  followButton.addEventListener("click", () => {
+    if (source) return leave();
+    note.textContent = "";
+    follow();
+  });
+  follow();
+});
