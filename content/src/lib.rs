@@ -5,3 +5,4 @@
 
 pub mod segment;
 pub mod storage;
+pub mod watch;

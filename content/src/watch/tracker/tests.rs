@@ -1,0 +1,1 @@
+//! The tracker, by tables and against a model.
