@@ -8,6 +8,7 @@
 //! [`Storage::sync_dir`] of its folder has; a rename replaces its target at once or not at all; a sector of 512 bytes is written
 //! whole or not at all. Nothing else is assumed of what was not synced: it may be there in part and in any order.
 
+mod direct;
 mod ring;
 mod std_fs;
 
@@ -112,15 +113,36 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
     /// As `fallocate(2)`. A file system that cannot reserve does not fail for it.
     fn allocate(&self, bytes: u64) -> io::Result<()>;
 
-    /// Writes all of `data` at an offset, calls `written`, and waits until it is on the disk.
+    /// Makes blocks ready from `from` to `to`, multiples of 4096 behind all that was written, so that appending there is quick:
+    /// they read as zeros then. What cannot be done so is left.
+    ///
+    /// # Errors
+    /// As [`write_at`](StorageFile::write_at). The file may then be longer by a part of it.
+    fn prepare(&self, from: u64, to: u64) -> io::Result<()> {
+        let _ = from;
+        self.allocate(to)
+    }
+
+    /// Writes all of `data` at an offset, calls `written`, and waits until it is on the disk. Up to a multiple of 4096 behind it zeros may
+    /// be written too. One caller at a time.
     ///
     /// # Errors
     /// As [`write_at`](StorageFile::write_at) and [`sync`](StorageFile::sync), and [`AppendError`] says which of them.
     fn append(&self, data: &[u8], offset: u64, written: &mut dyn FnMut()) -> Result<(), AppendError> {
-        write_all_at(self, data, offset).map_err(AppendError::Write)?;
-        written();
-        self.sync().map_err(AppendError::Sync)
+        append_buffered(self, data, offset, written)
     }
+}
+
+/// [`StorageFile::append`] by a write and a sync.
+fn append_buffered(
+    file: &(impl StorageFile + ?Sized),
+    data: &[u8],
+    offset: u64,
+    written: &mut dyn FnMut(),
+) -> Result<(), AppendError> {
+    write_all_at(file, data, offset).map_err(AppendError::Write)?;
+    written();
+    file.sync().map_err(AppendError::Sync)
 }
 
 /// What of an [`append`](StorageFile::append) failed.

@@ -1,17 +1,19 @@
 //! Files on the worker's ring.
 //!
 //! Reading, writing and syncing are operations of the ring. What happens once for a segment (names, folders, reserving blocks) goes
-//! to the pool for CPU work as plain calls. Off a fiber everything is a plain call, so that a log can be opened before its worker runs.
+//! to the pool for CPU work as plain calls. Appending goes past the page cache where the file system lets it: a durable write over blocks
+//! that were written before is one operation of the disk, takes half of the time of a write and a sync, and a fifth of their CPU. Off a fiber everything is a plain call, so that a log can be opened before its worker runs.
 
+use super::direct::Direct;
 use super::std_fs::{self, StdStorage};
-use super::{DirEntry, SharedFile, Storage, StorageFile};
-use rustix::fs::{fdatasync, fstat, ftruncate};
-use rustix::io::{pread, pwrite};
+use super::{AppendError, DirEntry, SharedFile, Storage, StorageFile, append_buffered};
+use rustix::fs::{OFlags, fdatasync, fstat, ftruncate};
+use rustix::io::{Errno, pread, pwrite};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
-use std::sync::Arc;
-use sws_runtime::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use sws_runtime::fs::{File, OpenOptions};
 use sws_runtime::{JoinError, on_fiber, submit};
 
 /// The operating system's files, on the ring of the worker on whose fiber they are used.
@@ -20,16 +22,52 @@ pub struct RingStorage;
 
 /// An open file, for the ring and for plain calls.
 #[derive(Debug)]
-struct RingFile(File);
+struct RingFile {
+    file: File,
+    path: PathBuf,
+    /// Taken out while it is used.
+    append: Mutex<Append>,
+}
+
+/// How a file is appended to.
+#[derive(Debug)]
+enum Append {
+    /// It is not known yet.
+    Unknown,
+    /// Past the page cache.
+    Direct(Box<Direct>),
+    /// Through it: the file system cannot do otherwise, or somebody else is just appending.
+    Buffered,
+}
 
 impl RingFile {
-    fn share(file: std::fs::File) -> SharedFile {
-        Arc::new(RingFile(File::from(OwnedFd::from(file))))
+    fn share(file: std::fs::File, path: PathBuf) -> SharedFile {
+        let append = Mutex::new(Append::Unknown);
+        Arc::new(RingFile { file: File::from(OwnedFd::from(file)), path, append })
     }
 
     /// For a plain call on another thread: it has the file open for itself.
     fn plain(&self) -> io::Result<OwnedFd> {
-        self.0.as_fd().try_clone_to_owned()
+        self.file.as_fd().try_clone_to_owned()
+    }
+
+    /// Takes the way to append; the file is opened a second time for it.
+    fn take_append(&self) -> io::Result<Append> {
+        let known = std::mem::replace(&mut *self.lock(), Append::Buffered);
+        let Append::Unknown = known else { return Ok(known) };
+        let flags = OFlags::DIRECT.bits() as i32;
+        match OpenOptions::new().read(true).write(true).custom_flags(flags).open(&self.path) {
+            Ok(file) => Ok(Append::Direct(Box::new(Direct::new(file)))),
+            Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(Append::Buffered),
+            Err(error) => {
+                *self.lock() = Append::Unknown;
+                Err(error)
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Append> {
+        self.append.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -45,15 +83,23 @@ fn aside<T: Send + 'static>(call: impl FnOnce() -> io::Result<T> + Send + 'stati
     }
 }
 
+/// A durable write is write and sync in one: only of a lack of space it is certain that it was the write.
+fn durable_error(error: io::Error) -> AppendError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::Write(error),
+        _ => AppendError::Sync(error),
+    }
+}
+
 impl Storage for RingStorage {
     fn create(&self, path: &Path) -> io::Result<SharedFile> {
-        let path = path.to_owned();
-        Ok(RingFile::share(aside(move || std_fs::create(&path))?))
+        let name = path.to_owned();
+        Ok(RingFile::share(aside(move || std_fs::create(&name))?, path.to_owned()))
     }
 
     fn open(&self, path: &Path, writable: bool) -> io::Result<SharedFile> {
-        let path = path.to_owned();
-        Ok(RingFile::share(aside(move || std_fs::open(&path, writable))?))
+        let name = path.to_owned();
+        Ok(RingFile::share(aside(move || std_fs::open(&name, writable))?, path.to_owned()))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -89,19 +135,19 @@ impl Storage for RingStorage {
 
 impl StorageFile for RingFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        if on_fiber() { self.0.read_at(buffer, offset) } else { Ok(pread(&self.0, buffer, offset)?) }
+        if on_fiber() { self.file.read_at(buffer, offset) } else { Ok(pread(&self.file, buffer, offset)?) }
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<usize> {
-        if on_fiber() { self.0.write_at(data, offset) } else { Ok(pwrite(&self.0, data, offset)?) }
+        if on_fiber() { self.file.write_at(data, offset) } else { Ok(pwrite(&self.file, data, offset)?) }
     }
 
     fn sync(&self) -> io::Result<()> {
-        if on_fiber() { self.0.sync() } else { Ok(fdatasync(&self.0)?) }
+        if on_fiber() { self.file.sync() } else { Ok(fdatasync(&self.file)?) }
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(fstat(&self.0)?.st_size.try_into().unwrap_or(0))
+        Ok(fstat(&self.file)?.st_size.try_into().unwrap_or(0))
     }
 
     fn set_size(&self, bytes: u64) -> io::Result<()> {
@@ -112,5 +158,34 @@ impl StorageFile for RingFile {
     fn allocate(&self, bytes: u64) -> io::Result<()> {
         let plain = self.plain()?;
         aside(move || std_fs::allocate(&plain, bytes))
+    }
+
+    fn prepare(&self, from: u64, to: u64) -> io::Result<()> {
+        if !on_fiber() {
+            return Ok(());
+        }
+        // Not the way that the committer may be using.
+        let flags = OFlags::DIRECT.bits() as i32;
+        match OpenOptions::new().write(true).custom_flags(flags).open(&self.path) {
+            Ok(file) => Direct::new(file).write_zeros(from, to),
+            Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn append(&self, data: &[u8], offset: u64, written: &mut dyn FnMut()) -> Result<(), AppendError> {
+        if !on_fiber() {
+            return append_buffered(self, data, offset, written);
+        }
+        let mut way = self.take_append().map_err(AppendError::Write)?;
+        let result = match &mut way {
+            Append::Direct(direct) => direct
+                .append(data, offset, |block, at| self.file.read_at(block, at))
+                .map(|()| written())
+                .map_err(durable_error),
+            Append::Buffered | Append::Unknown => append_buffered(self, data, offset, written),
+        };
+        *self.lock() = way;
+        result
     }
 }
