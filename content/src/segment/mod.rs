@@ -33,3 +33,6 @@ pub use record::{
 };
 pub use scan::{Bad, ScanEnd, ScanError, Scanner, Step};
 pub use tail::{Evidence, TailVerdict, judge_tail};
+
+#[cfg(test)]
+mod tests;

@@ -227,7 +227,7 @@ pub(super) fn measure(bytes: &[u8]) -> Result<Measure, RecordError> {
 }
 
 /// The fields of a record whose header was measured and whose bytes are all there.
-pub(super) fn view(record: &[u8]) -> RecordRef<'_> {
+pub(crate) fn view(record: &[u8]) -> RecordRef<'_> {
     let flags = record[9];
     let (key, payload) = record[RECORD_HEADER_BYTES..].split_at(usize::from(u16_at(record, 10)));
     RecordRef {
