@@ -16,6 +16,7 @@
 //! bin/slow_peers ┬ slow_peers           members of a topic that read, beside some that stopped
 //!                └ load::ws
 //! bin/slots_million ─ slots_million     slots and deadlines for as many, without sockets
+//! bin/log_storage ─ log_storage         how a batch of a log becomes durable
 //! bin/figures                           all of them, as one document
 //! ```
 //!
@@ -31,6 +32,7 @@ pub mod fiber_cost;
 pub mod floor;
 pub mod histogram;
 pub mod load;
+pub mod log_storage;
 pub mod memory;
 pub mod million;
 pub mod peers;

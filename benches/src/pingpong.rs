@@ -2,7 +2,7 @@
 //! another thread and being woken by its end costs at the least.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -53,24 +53,32 @@ pub fn round_trips_paced(rounds: u32, gap: Duration, cpus: Option<[usize; 2]>) -
 }
 
 /// A counter that one thread adds to and another waits for.
-struct EventFd(OwnedFd);
+pub struct EventFd(OwnedFd);
 
 impl EventFd {
-    fn new() -> io::Result<Self> {
+    /// A new one, at zero; waiting for it blocks.
+    pub fn new() -> io::Result<Self> {
         // SAFETY: creates a descriptor and touches no memory.
         let fd = sys::check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) })?;
         // SAFETY: `fd` was just created and nobody else owns it.
         Ok(EventFd(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    fn signal(&self) -> io::Result<()> {
+    /// Adds one.
+    pub fn signal(&self) -> io::Result<()> {
         let one = 1u64;
         // SAFETY: reads the eight bytes of `one`.
         let written = unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), 8) };
         if written == 8 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    fn wait(&self) -> io::Result<()> {
+    /// The descriptor.
+    pub fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// Waits until it is not zero, and makes it zero.
+    pub fn wait(&self) -> io::Result<()> {
         let mut count = 0u64;
         // SAFETY: writes the eight bytes of `count`.
         let read = unsafe { libc::read(self.0.as_raw_fd(), (&raw mut count).cast(), 8) };

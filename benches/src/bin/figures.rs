@@ -64,6 +64,13 @@ const SECTIONS: &[Section] = &[
     Section { title: "Members that stop reading", program: "slow_peers", args: "", tiny: "--tiny" },
     Section { title: "Slots without sockets", program: "slots_million", args: "", tiny: "--tiny" },
     Section { title: "Fibers", program: "fiber_cost", args: "", tiny: "--tiny" },
+    Section { title: "Durable batches", program: "log_storage", args: "", tiny: "--tiny" },
+    Section {
+        title: "Durable batches of a busy loop",
+        program: "log_storage",
+        args: "--state written --batch-kib 4,64 --cpu 0 --work-us 50",
+        tiny: "--tiny --state written --work-us 20",
+    },
     Section { title: "Work on the pool", program: "submit_latency", args: "", tiny: "--tiny" },
 ];
 
