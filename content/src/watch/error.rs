@@ -24,6 +24,8 @@ pub struct WatchLimit {
     pub kind: LimitKind,
     /// Its value, where it could be read.
     pub current: Option<u64>,
+    /// The kernel's setting that holds it; none for a bound of our own.
+    pub sysctl: Option<&'static str>,
     /// The first folder that is not watched.
     pub path: PathBuf,
 }
@@ -31,25 +33,23 @@ pub struct WatchLimit {
 impl fmt::Display for WatchLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
-        let (what, sysctl) = match self.kind {
-            LimitKind::Watches => ("inotify watches", "fs.inotify.max_user_watches"),
-            LimitKind::Instances => ("inotify instances", "fs.inotify.max_user_instances"),
-            LimitKind::Entries => {
-                let most = self.current.unwrap_or_default();
-                return write!(
-                    f,
-                    "cannot watch {path}: the tree has more than {most} folders (entries_max); raise it in the options"
-                );
-            }
+        let what = match self.kind {
+            LimitKind::Watches => "inotify watches",
+            LimitKind::Instances => "inotify instances",
+            LimitKind::Entries => "folders that may be watched",
         };
-        let (current, raised) = match self.current {
-            Some(current) => (current.to_string(), current.saturating_mul(2).max(1024)),
-            None => ("unknown".to_owned(), if self.kind == LimitKind::Watches { 524_288 } else { 1024 }),
+        write!(f, "cannot watch {path}: all {what} are used up")?;
+        let Some(sysctl) = self.sysctl else {
+            let most = self.current.unwrap_or_default();
+            return write!(f, " (entries_max is {most}); raise it in the watcher's options");
         };
-        write!(
-            f,
-            "cannot watch {path}: the user's {what} are used up ({sysctl} is {current}); raise it with: sudo sysctl {sysctl}={raised}"
-        )?;
+        let enough = if self.kind == LimitKind::Watches { 524_288 } else { 1024 };
+        let raised = self.current.map_or(enough, |current| current.saturating_mul(2).max(enough));
+        match self.current {
+            Some(current) => write!(f, " ({sysctl} is {current})")?,
+            None => write!(f, " ({sysctl})")?,
+        }
+        write!(f, "; raise it with: sudo sysctl {sysctl}={raised}")?;
         if self.kind == LimitKind::Instances {
             f.write_str(" (or, if the process has too many open files, with: ulimit -n)")?;
         }
@@ -117,25 +117,43 @@ mod tests {
 
     #[test]
     fn a_limit_says_which_what_and_how() {
+        let (watches, instances) =
+            (Some("fs.inotify.max_user_watches"), Some("fs.inotify.max_user_instances"));
         let table = [
             (
                 LimitKind::Watches,
+                watches,
                 Some(8192),
-                "fs.inotify.max_user_watches is 8192",
-                "sudo sysctl fs.inotify.max_user_watches=16384",
+                "(fs.inotify.max_user_watches is 8192)",
+                "sudo sysctl fs.inotify.max_user_watches=524288",
             ),
-            (LimitKind::Watches, None, "is unknown", "sudo sysctl fs.inotify.max_user_watches=524288"),
+            (
+                LimitKind::Watches,
+                watches,
+                Some(500_000),
+                "max_user_watches is 500000",
+                "sudo sysctl fs.inotify.max_user_watches=1000000",
+            ),
+            (
+                LimitKind::Watches,
+                watches,
+                None,
+                "(fs.inotify.max_user_watches);",
+                "sudo sysctl fs.inotify.max_user_watches=524288",
+            ),
             (
                 LimitKind::Instances,
+                instances,
                 Some(128),
-                "fs.inotify.max_user_instances is 128",
+                "max_user_instances is 128",
                 "sudo sysctl fs.inotify.max_user_instances=1024",
             ),
-            (LimitKind::Instances, Some(128), "inotify instances", "ulimit -n"),
-            (LimitKind::Entries, Some(10), "more than 10 folders", "entries_max"),
+            (LimitKind::Instances, instances, Some(128), "inotify instances", "ulimit -n"),
+            (LimitKind::Entries, None, Some(10), "entries_max is 10", "options"),
         ];
-        for (kind, current, value, command) in table {
-            let text = WatchError::Limit(WatchLimit { kind, current, path: "site/blog".into() }).to_string();
+        for (kind, sysctl, current, value, command) in table {
+            let text =
+                WatchError::Limit(WatchLimit { kind, current, sysctl, path: "site/blog".into() }).to_string();
             assert!(text.contains("site/blog") && text.contains(value) && text.contains(command), "{text}");
         }
     }

@@ -124,6 +124,7 @@ impl Inotify {
             return Err(Placing::Limit(WatchLimit {
                 kind: LimitKind::Entries,
                 current,
+                sysctl: None,
                 path: place.to_owned(),
             }));
         }
@@ -153,14 +154,26 @@ enum Placing {
     Limit(WatchLimit),
 }
 
+/// A user namespace may have a lower limit than the machine.
 fn limit(kind: LimitKind, path: &Path) -> WatchLimit {
-    let file = match kind {
-        LimitKind::Watches => "/proc/sys/fs/inotify/max_user_watches",
-        LimitKind::Instances => "/proc/sys/fs/inotify/max_user_instances",
-        LimitKind::Entries => return WatchLimit { kind, current: None, path: path.to_owned() },
+    let settings = match kind {
+        LimitKind::Watches => ["fs.inotify.max_user_watches", "user.max_inotify_watches"].as_slice(),
+        LimitKind::Instances => &["fs.inotify.max_user_instances", "user.max_inotify_instances"],
+        LimitKind::Entries => &[],
     };
-    let current = fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok());
-    WatchLimit { kind, current, path: path.to_owned() }
+    let values = settings.iter().filter_map(|sysctl| Some((read_setting(sysctl)?, *sysctl)));
+    let lowest = values.min_by_key(|(value, _)| *value);
+    WatchLimit {
+        kind,
+        current: lowest.map(|(value, _)| value),
+        sysctl: lowest.map(|(_, sysctl)| sysctl).or(settings.first().copied()),
+        path: path.to_owned(),
+    }
+}
+
+fn read_setting(sysctl: &str) -> Option<u64> {
+    let file = Path::new("/proc/sys").join(sysctl.replace('.', "/"));
+    fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
 /// What stands at a path.

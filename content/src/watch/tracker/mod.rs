@@ -15,6 +15,8 @@
 //! than a scan but read after it are replayed over it: the last event of a name decides, so the end is the same.
 
 mod event;
+#[cfg(test)]
+mod model_tests;
 mod settle;
 #[cfg(test)]
 mod tests;
