@@ -1,3 +1,5 @@
+//! Places in a segment: lookups beside linear ones, and every wrong index by name.
+
 use super::*;
 
 fn sample() -> Index {

@@ -226,7 +226,7 @@ pub(super) fn measure(bytes: &[u8]) -> Result<Measure, RecordError> {
     if bytes.len() < len { Ok(Measure::NeedMore { at_least: len }) } else { Ok(Measure::Whole { len }) }
 }
 
-/// The fields of a record whose header was measured and whose bytes are all there.
+/// The fields of a record whose header was measured, or that was checked before, and whose bytes are all there.
 pub(crate) fn view(record: &[u8]) -> RecordRef<'_> {
     let flags = record[9];
     let (key, payload) = record[RECORD_HEADER_BYTES..].split_at(usize::from(u16_at(record, 10)));

@@ -1,3 +1,5 @@
+//! Single records: both ways, every prefix, every limit, and every wrong record by name.
+
 use super::*;
 
 /// Every combination of the flags, with and without a key, payloads of some lengths.

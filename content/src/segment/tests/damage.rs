@@ -1,3 +1,5 @@
+//! Bytes flipped, files cut and sectors lost, one place after the other: nothing goes unnoticed, and nothing durable is cut.
+
 use super::*;
 
 /// What a byte is changed by: a bit at either end, all bits, and to zero.

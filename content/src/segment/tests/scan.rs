@@ -1,3 +1,5 @@
+//! Whole segments in any chunks, and every end of a scan by name.
+
 use super::*;
 
 fn with(mut file: File, at: usize, change: u8) -> Vec<u8> {

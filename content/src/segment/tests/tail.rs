@@ -1,3 +1,5 @@
+//! What counts as evidence behind a bad record, and what does not.
+
 use super::*;
 
 /// A segment's bytes from other records on: what somebody may log who logs segments.
