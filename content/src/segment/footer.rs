@@ -153,6 +153,19 @@ mod tests {
     }
 
     #[test]
+    fn a_tally_of_batches_is_that_of_their_bytes() {
+        let header =
+            SegmentHeader { base_offset: 7, created_ms: 0, partition: 0, topic_crc: 0, compacted: false };
+        let mut tally = Tally::new(&header);
+        tally.push(b"some", 2, 9, 50);
+        tally.push(b"bytes", 1, 10, 40);
+        let segment_crc = crc32c::crc32c(&[&header.encode()[..], b"somebytes"].concat());
+        let expected =
+            Footer { count: 3, next_offset: 10, last_timestamp_ms: 50, records_bytes: 73, segment_crc };
+        assert_eq!(tally.footer(), expected);
+    }
+
+    #[test]
     fn every_wrong_footer_is_named() {
         let with = |at: usize, byte: u8| {
             let mut block = FOOTER.encode();

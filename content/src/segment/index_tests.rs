@@ -86,6 +86,8 @@ fn every_wrong_index_is_named() {
     assert_eq!(with(24, 0), Ok(Index { segment_bytes: 64 + 300 * 5_000 - 0xa0, ..sample() }));
     assert_eq!(with(26, 0), Err(IndexError::Order), "a position behind the segment");
     assert_eq!(with(56, 63), Err(IndexError::Order), "a position within the header");
+    assert_eq!(with(106, 0), Err(IndexError::Order), "a position before the last entry's");
+    assert_eq!(with(113, 0), Err(IndexError::Order), "a time before the last entry's");
     for len in 0..bytes.len() {
         assert!(Index::decode(&bytes[..len]).is_err());
     }

@@ -175,7 +175,8 @@ impl Scanner {
 
     /// Ends the scan: the file has no more bytes.
     pub fn finish(mut self) -> ScanEnd {
-        let zeros = self.carry.len() < 4 && is_zero(&self.carry);
+        // Zeros too few to be a length, at the end of a preallocated file, or nothing.
+        let zeros = is_zero(&self.carry);
         match self.state {
             State::Header | State::Footer => self.stop(ScanError::Truncated),
             State::Records if !self.lent && !zeros => self.stop(ScanError::Truncated),

@@ -83,6 +83,7 @@ fn every_end_is_named() {
         };
         assert!(same, "{name}: {found:?}");
         assert_eq!(end.sealed().is_ok(), name == "sealed", "{name}");
+        assert_eq!(end.footer.is_some(), name == "sealed", "{name}");
     }
 }
 
@@ -131,6 +132,17 @@ fn any_chunks_of_a_damaged_segment_give_the_same() {
             }
         }
     }
+}
+
+#[test]
+fn a_scan_may_end_with_the_last_record() {
+    let file = three_batches();
+    let (mut scanner, mut records) = (Scanner::new(BASE), 0);
+    for mut byte in file.bytes.chunks(1) {
+        records += usize::from(matches!(scanner.step(&mut byte), Step::Record { .. }));
+    }
+    let end = scanner.finish();
+    assert_eq!((records, end.bad, end.whole), (7, None, file.tally));
 }
 
 #[test]

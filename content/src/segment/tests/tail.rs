@@ -68,6 +68,25 @@ fn a_footer_counts_only_at_its_own_place() {
 }
 
 #[test]
+fn a_seal_before_its_file_was_cut_is_taken_off() {
+    let file = three_batches();
+    let (position, next_offset) = (file.tally.records_bytes, BASE + 7);
+    let torn = TailVerdict::Torn { position, next_offset, bytes_cut: 64 };
+    assert_eq!(judge(&file.seal().preallocate(100).bytes, next_offset), torn);
+}
+
+#[test]
+fn the_last_bytes_of_a_file_can_be_evidence() {
+    let mut file = three_batches();
+    let position = file.tally.records_bytes;
+    file.push(NewRecord { durable: BASE + 7, ..NewRecord::default() });
+    file.push(NewRecord { durable: BASE + 8, ..NewRecord::default() });
+    file.bytes[position as usize + 20] ^= 1;
+    let evidence = Evidence::Record { position: position + 48, offset: BASE + 8, durable: BASE + 8 };
+    assert_eq!(judge(&file.bytes, 0), TailVerdict::Corrupt { position, offset: BASE + 7, evidence });
+}
+
+#[test]
 fn a_record_out_of_place_is_judged_by_what_it_knows() {
     let skipping = |durable| {
         let mut file = three_batches();
