@@ -41,6 +41,23 @@ fn entries_lie_an_interval_apart() {
 }
 
 #[test]
+fn a_record_an_interval_behind_gets_an_entry() {
+    for (ahead, entries) in [(INDEX_INTERVAL_BYTES - 1, 1), (INDEX_INTERVAL_BYTES, 2)] {
+        let mut builder = IndexBuilder::new(0);
+        builder.push(0, 64, 0);
+        builder.push(1, 64 + ahead, 0);
+        assert_eq!(builder.entries().len(), entries);
+        let index = builder.finish(64 + ahead, Vec::new());
+        let decoded = Index::decode(&index.encode());
+        assert_eq!(
+            decoded == Err(IndexError::Order),
+            entries == 2,
+            "a record begins before the segment's end"
+        );
+    }
+}
+
+#[test]
 fn lookups_agree_with_a_linear_search() {
     let index = sample();
     for offset in 0..1_200 {

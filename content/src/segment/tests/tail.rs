@@ -72,7 +72,10 @@ fn a_seal_before_its_file_was_cut_is_taken_off() {
     let file = three_batches();
     let (position, next_offset) = (file.tally.records_bytes, BASE + 7);
     let torn = TailVerdict::Torn { position, next_offset, bytes_cut: 64 };
-    assert_eq!(judge(&file.seal().preallocate(100).bytes, next_offset), torn);
+    assert_eq!(judge(&file.clone().seal().preallocate(100).bytes, next_offset), torn);
+    // Where it is in its place, offsets known to be durable beyond it are those of later segments.
+    let clean = TailVerdict::Clean { position, next_offset };
+    assert_eq!(judge(&file.seal().bytes, next_offset + 100), clean);
 }
 
 #[test]
