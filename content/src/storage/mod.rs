@@ -9,9 +9,11 @@
 //! whole or not at all. Nothing else is assumed of what was not synced: it may be there in part and in any order.
 
 mod direct;
+pub mod faulty;
 mod ring;
 mod std_fs;
 
+pub use faulty::FaultyStorage;
 pub use ring::RingStorage;
 pub use std_fs::StdStorage;
 
