@@ -103,7 +103,8 @@ impl Inotify {
                     files += 1;
                     scan.truncated = files > bounds.files_max;
                     if !scan.truncated {
-                        found.files.push(name);
+                        let len = entry.metadata().map_or(0, |metadata| metadata.len());
+                        found.files.push((name, len));
                     }
                 }
             }
@@ -180,7 +181,7 @@ fn read_setting(sysctl: &str) -> Option<u64> {
 pub(super) fn probe(place: &Path) -> Probe {
     match fs::symlink_metadata(place) {
         Ok(metadata) if metadata.is_symlink() => Probe::Symlink,
-        Ok(metadata) if metadata.is_file() => Probe::File { links: metadata.nlink() },
+        Ok(metadata) if metadata.is_file() => Probe::File { links: metadata.nlink(), len: metadata.len() },
         Ok(_) | Err(_) => Probe::Nothing,
     }
 }

@@ -21,8 +21,8 @@
 //!   debounce is told if it is a symbolic link or has several names; else it is taken for a file that somebody has open, and told when
 //!   it is closed. So an empty file made by `mknod`, and one with a single name that came by `link` (its other name gone, or an
 //!   `O_TMPFILE`), are told with their next change only.
-//! - A file found in a new folder, or moved in from outside, whose writer has it open and pauses for longer than the debounce, is
-//!   told twice: before, and when it is closed.
+//! - A file that was opened before the watch of its new folder was placed, or before it was moved in, and whose writer pauses for
+//!   longer than the debounce, is told twice: before, and when it is closed.
 //! - `truncate` on a path says that somebody writes, and no close follows: it is told with the next close.
 //! - What is behind a symbolic link, changed permissions, writes of other machines on a network file system, and a rename of a
 //!   folder above the root are not seen.

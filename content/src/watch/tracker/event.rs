@@ -45,7 +45,8 @@ pub(crate) struct Found {
     pub path: PathBuf,
     /// Absent where no watch could be placed.
     pub wd: Option<Wd>,
-    pub files: Vec<OsString>,
+    /// With the lengths they had.
+    pub files: Vec<(OsString, u64)>,
 }
 
 /// What a scan found at and below a path; no folder if there is none.
@@ -58,7 +59,7 @@ pub(crate) struct Scan {
     pub truncated: bool,
 }
 
-/// What stands at the path of a file that was created and not written since.
+/// What stands at the path of a file of which no event says who writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Probe {
     /// Nothing, a folder, or neither file nor link.
@@ -66,6 +67,7 @@ pub(crate) enum Probe {
     Symlink,
     File {
         links: u64,
+        len: u64,
     },
 }
 

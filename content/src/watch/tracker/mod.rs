@@ -9,6 +9,7 @@
 //! CLOSE_WRITE -----> Changed
 //! MOVED_TO --------> Changed            or what it was under its old name, if that was writing or Created
 //! DELETE, MOVED_FROM -> Removed
+//! found by a scan -> Found --probe--> Changed (as long as it was) or writing (it grows: its writer was there before the watch)
 //! ```
 //!
 //! Folders are known by watch descriptor. A scan is the truth about paths and descriptors at its time, and events that are older
@@ -32,13 +33,24 @@ use std::time::Duration;
 enum State {
     /// There since its creation, with no sign of a writer.
     Created,
+    /// Met by the scan of a new folder, so long.
+    Found {
+        len: u64,
+    },
     Changed,
     Removed,
 }
 
+impl State {
+    /// Whether a probe is to say what it is.
+    fn is_unsure(self) -> bool {
+        matches!(self, State::Created | State::Found { .. })
+    }
+}
+
 /// The first half of a move.
 enum Moving {
-    File { writing: bool, created: bool },
+    File { writing: bool, unsure: Option<State> },
     Folder { watches: Vec<(PathBuf, Wd)>, writing: Vec<PathBuf> },
 }
 
@@ -202,8 +214,8 @@ impl Tracker {
             }
             EventKind::MovedFrom => {
                 let writing = self.writing.remove(&path);
-                let created = self.pending.get(&path) == Some(&State::Created);
-                self.begin_move(cookie, Moving::File { writing, created });
+                let unsure = self.pending.get(&path).copied().filter(|state| state.is_unsure());
+                self.begin_move(cookie, Moving::File { writing, unsure });
                 self.note(path, State::Removed, now);
             }
             EventKind::MovedTo => {
@@ -213,7 +225,7 @@ impl Tracker {
                         self.pending.remove(&path);
                         self.write(path);
                     }
-                    Some(Moving::File { created: true, .. }) => self.note(path, State::Created, now),
+                    Some(Moving::File { unsure: Some(state), .. }) => self.note(path, state, now),
                     Some(Moving::File { .. } | Moving::Folder { .. }) | None => {
                         self.note(path, State::Changed, now);
                     }
@@ -248,8 +260,8 @@ impl Tracker {
             }
             EventKind::MovedTo => {
                 // A folder may be moved over an empty one.
-                for (_, wd) in take_below(&mut self.folders, &path) {
-                    wd.into_iter().for_each(|wd| self.unbind(wd));
+                if self.folders.contains_key(&path) {
+                    self.remove_folder(&path, now);
                 }
                 if let Some(Moving::Folder { watches, writing }) = self.moves.remove(&cookie) {
                     for (inner, wd) in watches {
@@ -311,8 +323,8 @@ impl Tracker {
         self.due = is_there;
     }
 
-    /// The files of a folder that was listed. In one whose watch is `known`, the events tell who writes. In another, what was noted
-    /// for its paths may have been about another folder.
+    /// The files of a folder that was listed. In one whose watch is `known`, events have told better. In another, what they told may
+    /// have been about another folder.
     fn reconcile(&mut self, found: Found, known: bool, now: Duration) {
         let is_child = |path: &Path| path.parent() == Some(&found.path);
         if !known {
@@ -328,31 +340,34 @@ impl Tracker {
                 }
             }
         }
-        for name in found.files {
+        for (name, len) in found.files {
             let path = found.path.join(name);
-            if !self.writing.contains(&path) {
-                self.note(path, State::Changed, now);
+            let is_told = known && self.pending.contains_key(&path);
+            if !is_told && !self.writing.contains(&path) {
+                self.note(path, State::Found { len }, now);
             }
         }
     }
 
     /// What stands at paths that a [`Step::Probe`] named.
     pub(crate) fn on_probe(&mut self, path: PathBuf, probe: Probe) {
-        let Some(state) = self.pending.get_mut(&path).filter(|state| **state == State::Created) else {
-            return;
-        };
-        match probe {
+        let Some(state) = self.pending.get_mut(&path) else { return };
+        let is_whole = match (*state, probe) {
+            (State::Changed | State::Removed, _) => return,
             // Who has deleted it, or put another in its place, has left an event.
-            Probe::Nothing => {
+            (State::Created | State::Found { .. }, Probe::Nothing) => {
                 self.pending.remove(&path);
+                return;
             }
-            Probe::Symlink => *state = State::Changed,
-            Probe::File { links } if links > 1 => *state = State::Changed,
-            // Opened, and not closed yet.
-            Probe::File { .. } => {
-                self.pending.remove(&path);
-                self.write(path);
-            }
+            (State::Created | State::Found { .. }, Probe::Symlink) => true,
+            (State::Created, Probe::File { links, .. }) => links > 1,
+            (State::Found { len: before }, Probe::File { len, .. }) => len == before,
+        };
+        if is_whole {
+            *state = State::Changed;
+        } else {
+            self.pending.remove(&path);
+            self.write(path);
         }
     }
 

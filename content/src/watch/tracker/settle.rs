@@ -28,9 +28,9 @@ impl Tracker {
         }
         let overdue = now >= self.first.saturating_add(self.options.debounce_max);
         if !overdue || !self.has_certain_news() {
-            let created = self.created();
-            if !created.is_empty() {
-                return Step::Probe(created);
+            let unsure = self.unsure();
+            if !unsure.is_empty() {
+                return Step::Probe(unsure);
             }
         }
         Step::Deliver(self.take_batch(now))
@@ -62,14 +62,12 @@ impl Tracker {
 
     /// Whether there is something to tell without a probe.
     fn has_certain_news(&self) -> bool {
-        self.rescan
-            || !self.removed_dirs.is_empty()
-            || self.pending.values().any(|state| *state != State::Created)
+        self.rescan || !self.removed_dirs.is_empty() || self.pending.values().any(|state| !state.is_unsure())
     }
 
-    fn created(&self) -> Vec<PathBuf> {
-        let created = self.pending.iter().filter(|(_, state)| **state == State::Created);
-        created.map(|(path, _)| path.clone()).collect()
+    fn unsure(&self) -> Vec<PathBuf> {
+        let unsure = self.pending.iter().filter(|(_, state)| state.is_unsure());
+        unsure.map(|(path, _)| path.clone()).collect()
     }
 
     /// The folders to scan without those that lie in another of them.
@@ -99,7 +97,7 @@ impl Tracker {
                 State::Changed => batch.changed.push(path),
                 State::Removed if is_below(&batch.removed_dirs, &path) => {}
                 State::Removed => batch.removed.push(path),
-                State::Created => {
+                State::Created | State::Found { .. } => {
                     self.pending.insert(path, state);
                 }
             }

@@ -5,12 +5,15 @@ use crate::watch::{Batch, LimitKind};
 
 const ROOT: Wd = 1;
 
+/// The length of each file found.
+const LEN: u64 = 9;
+
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
 fn found(path: &str, wd: Wd, files: &[&str]) -> Found {
-    Found { path: path.into(), wd: Some(wd), files: files.iter().map(Into::into).collect() }
+    Found { path: path.into(), wd: Some(wd), files: files.iter().map(|name| (name.into(), LEN)).collect() }
 }
 
 fn scan(folders: Vec<Found>) -> Scan {
@@ -72,6 +75,17 @@ impl Bench {
         self
     }
 
+    /// Polls when all that was found is to be looked at, finds it as it was, and polls again.
+    fn probed(&mut self, at: u64, expected: Step) -> &mut Bench {
+        match self.0.poll(ms(at)) {
+            Step::Probe(paths) => {
+                paths.into_iter().for_each(|path| self.0.on_probe(path, Probe::File { links: 1, len: LEN }));
+            }
+            other => panic!("no probe at {at} ms: {other:?}"),
+        }
+        self.poll(at, expected)
+    }
+
     fn strays(&mut self) -> Vec<Wd> {
         self.0.take_strays().collect()
     }
@@ -119,8 +133,8 @@ fn a_file_that_is_replaced_is_not_told_removed() {
 fn a_creation_alone_is_looked_at() {
     for (probe, expected) in [
         (Probe::Symlink, changed(&["x"])),
-        (Probe::File { links: 2 }, changed(&["x"])),
-        (Probe::File { links: 1 }, Step::Wait(None)),
+        (Probe::File { links: 2, len: 0 }, changed(&["x"])),
+        (Probe::File { links: 1, len: LEN }, Step::Wait(None)),
         (Probe::Nothing, Step::Wait(None)),
     ] {
         let mut bench = Bench::new();
@@ -131,6 +145,30 @@ fn a_creation_alone_is_looked_at() {
         bench.poll(21, expected).poll(21, Step::Wait(None));
         bench.event(100, ROOT, CloseWrite, "x").poll(120, changed(&["x"]));
     }
+}
+
+#[test]
+fn a_file_found_in_a_new_folder_is_whole_if_it_does_not_grow() {
+    for (probe, expected) in [
+        (Probe::File { links: 1, len: LEN }, changed(&["n/x"])),
+        (Probe::File { links: 1, len: LEN + 1 }, Step::Wait(None)),
+        (Probe::Symlink, changed(&["n/x"])),
+        (Probe::Nothing, Step::Wait(None)),
+    ] {
+        let mut bench = Bench::new();
+        bench.folder(0, ROOT, Create, "n").scanned(0, scan(vec![found("n", 3, &["x"])]));
+        bench.poll(20, Step::Probe(paths(&["n/x"])));
+        bench.0.on_probe("n/x".into(), probe);
+        bench.poll(20, expected).event(100, 3, CloseWrite, "x").poll(120, changed(&["n/x"]));
+    }
+    // A second scan knows no better than the events in between.
+    let mut bench = Bench::new();
+    bench.folder(0, ROOT, Create, "n").scanned(0, scan(vec![found("n", 3, &["a"])]));
+    bench.event(1, 3, Create, "new").event(1, 3, Modify, "a").event(1, 3, Delete, "gone");
+    bench.scanned(2, scan(vec![found("n", 3, &["a", "gone", "new"])]));
+    bench.poll(22, Step::Probe(paths(&["n/new"])));
+    bench.0.on_probe("n/new".into(), Probe::File { links: 1, len: LEN });
+    bench.poll(22, removed(&["n/gone"])).poll(22, Step::Wait(None));
 }
 
 #[test]
@@ -193,7 +231,7 @@ fn new_folders_are_scanned_at_once_and_inner_ones_with_them() {
     bench.scanned(5, scan(vec![found("d/i", 5, &[])]));
     bench.scanned(5, Scan { path: "n2".into(), ..Scan::default() });
     assert!(!bench.0.wants_scan());
-    bench.poll(25, changed(&["n/a", "n/m/b"])).poll(25, Step::Wait(None));
+    bench.probed(25, changed(&["n/a", "n/m/b"])).poll(25, Step::Wait(None));
     assert_eq!(bench.0.folders_len(), 5);
     bench.event(30, 4, CloseWrite, "c").poll(50, changed(&["n/m/c"]));
     assert!(bench.strays().is_empty());
@@ -230,9 +268,24 @@ fn a_moved_folder_keeps_its_watch_under_its_new_path() {
     bench.event(0, 2, CloseWrite, "a").poll(0, Step::Scan(paths(&["e"])));
     bench.scanned(1, scan(vec![found("e", 2, &["a", "old", "w"])]));
     let told = Batch { removed_dirs: paths(&["d"]), changed: paths(&["e/a", "e/old"]), ..Batch::default() };
-    bench.poll(21, Step::Deliver(told));
+    bench.probed(21, Step::Deliver(told));
     assert!(bench.strays().is_empty());
     bench.event(30, 2, CloseWrite, "w").poll(50, changed(&["e/w"]));
+}
+
+#[test]
+fn a_folder_moved_over_an_empty_one_takes_its_place() {
+    let mut bench = Bench::new();
+    bench.folder(0, ROOT, Create, "e").scanned(0, scan(vec![found("e", 3, &["x"])]));
+    bench.probed(20, changed(&["e/x"]));
+    bench.event(30, 2, Delete, "x").event(30, 2, Modify, "y").event(30, 2, Delete, "y");
+    bench.folder(30, ROOT, MovedFrom, "e").folder(30, ROOT, MovedTo, "d").folder(30, 2, DeleteSelf, "");
+    bench.event(30, 2, Ignored, "").poll(30, Step::Scan(paths(&["d"])));
+    bench.scanned(30, scan(vec![found("d", 3, &["x"])]));
+    let told = Batch { removed_dirs: paths(&["d", "e"]), changed: paths(&["d/x"]), ..Batch::default() };
+    bench.probed(50, Step::Deliver(told));
+    assert!(bench.strays().is_empty());
+    bench.event(60, 3, CloseWrite, "y").poll(80, changed(&["d/y"]));
 }
 
 #[test]
@@ -242,7 +295,7 @@ fn a_path_that_turns_out_to_be_another_folder_is_told_as_it_is() {
     bench.event(0, 2, Modify, "w").event(0, 2, CloseWrite, "gone").folder(0, ROOT, Create, "d");
     bench.poll(0, Step::Scan(paths(&["d"]))).scanned(0, scan(vec![found("d", 3, &["w"])]));
     let told = Batch { changed: paths(&["d/w"]), removed: paths(&["d/gone"]), ..Batch::default() };
-    bench.poll(20, Step::Deliver(told));
+    bench.probed(20, Step::Deliver(told));
     assert_eq!(bench.strays(), [2]);
 }
 
@@ -288,7 +341,7 @@ fn an_unmounted_folder_shows_what_it_hid() {
     bench.folder(0, 2, Unmount, "").event(0, 2, Ignored, "").poll(0, Step::Scan(paths(&["d"])));
     bench.scanned(1, scan(vec![found("d", 3, &["below"])]));
     let told = Batch { removed_dirs: paths(&["d"]), changed: paths(&["d/below"]), ..Batch::default() };
-    bench.poll(21, Step::Deliver(told));
+    bench.probed(21, Step::Deliver(told));
 }
 
 #[test]
