@@ -4,5 +4,6 @@
 #![forbid(unsafe_code)]
 
 pub mod segment;
+pub mod site;
 pub mod storage;
 pub mod watch;

@@ -1,0 +1,271 @@
+//! Full-text search: words by their stems, ranked by BM25, one article at a time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+
+use rust_stemmers::{Algorithm, Stemmer};
+
+use super::article::Article;
+use super::highlight::push_escaped;
+
+/// How much more a word weighs in a title or a tag than in the text.
+const TITLE_WEIGHT: u32 = 8;
+const TAG_WEIGHT: u32 = 4;
+/// Words of a query that are looked for.
+const QUERY_WORDS_MAX: usize = 16;
+/// Words that the last word of a query, as far as it is typed, may stand for.
+const PREFIX_WORDS_MAX: usize = 32;
+/// Characters of a snippet before and after its first hit.
+const SNIPPET_BEFORE: usize = 60;
+const SNIPPET_AFTER: usize = 180;
+/// Bytes of a word; what is longer is no word.
+const WORD_BYTES_MAX: usize = 64;
+
+/// BM25's usual constants: how fast repetition saturates, and how much length counts.
+const K1: f32 = 1.2;
+const B: f32 = 0.75;
+
+/// A hit of a search.
+///
+/// ```
+/// use sws_content::site::Hit;
+///
+/// let hit = Hit { slug: "a".into(), score: 1.0 };
+/// assert_eq!(hit.slug, "a");
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    /// The article.
+    pub slug: String,
+    /// The higher the better.
+    pub score: f32,
+}
+
+/// How often a document has a word, titles and tags counted more.
+#[derive(Clone, Copy, Debug)]
+struct Posting {
+    document: u32,
+    weight: u32,
+}
+
+/// The index of the words of public articles.
+pub(super) struct SearchIndex {
+    stemmer: Stemmer,
+    words: BTreeMap<Box<str>, Vec<Posting>>,
+    numbers: HashMap<String, u32>,
+    documents: HashMap<u32, Document>,
+    next: u32,
+    length_total: u64,
+}
+
+struct Document {
+    slug: String,
+    length: u32,
+    /// Its words, to take them out again.
+    words: Vec<Box<str>>,
+}
+
+impl std::fmt::Debug for SearchIndex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SearchIndex({} documents, {} words)", self.documents.len(), self.words.len())
+    }
+}
+
+/// The stemmer of a language, by the first part of its tag; English if there is none.
+fn algorithm(language: &str) -> Algorithm {
+    match language.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase().as_str() {
+        "ar" => Algorithm::Arabic,
+        "da" => Algorithm::Danish,
+        "nl" => Algorithm::Dutch,
+        "fi" => Algorithm::Finnish,
+        "fr" => Algorithm::French,
+        "de" => Algorithm::German,
+        "el" => Algorithm::Greek,
+        "hu" => Algorithm::Hungarian,
+        "it" => Algorithm::Italian,
+        "no" | "nb" | "nn" => Algorithm::Norwegian,
+        "pt" => Algorithm::Portuguese,
+        "ro" => Algorithm::Romanian,
+        "ru" => Algorithm::Russian,
+        "es" => Algorithm::Spanish,
+        "sv" => Algorithm::Swedish,
+        "ta" => Algorithm::Tamil,
+        "tr" => Algorithm::Turkish,
+        _ => Algorithm::English,
+    }
+}
+
+/// The words of a text and where each begins, in lower case.
+fn words(text: &str) -> impl Iterator<Item = (usize, String)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        loop {
+            let from = rest.find(|c: char| c.is_alphanumeric() || c == '_')?;
+            let word = &rest[from..];
+            let length = word.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(word.len());
+            let at = text.len() - rest.len() + from;
+            rest = &word[length..];
+            if length <= WORD_BYTES_MAX {
+                return Some((at, word[..length].to_lowercase()));
+            }
+        }
+    })
+}
+
+impl SearchIndex {
+    pub fn new(language: &str) -> SearchIndex {
+        SearchIndex {
+            stemmer: Stemmer::create(algorithm(language)),
+            words: BTreeMap::new(),
+            numbers: HashMap::new(),
+            documents: HashMap::new(),
+            next: 0,
+            length_total: 0,
+        }
+    }
+
+    /// Takes an article in, which must be public, in place of what was known of its slug.
+    pub fn insert(&mut self, article: &Article) {
+        self.remove(&article.slug);
+        let mut weights: BTreeMap<Box<str>, u32> = BTreeMap::new();
+        let mut length = 0;
+        let tags = article.tags.iter().map(|tag| (tag.name.as_str(), TAG_WEIGHT));
+        let texts =
+            [(article.title.as_str(), TITLE_WEIGHT), (article.summary.as_str(), 1), (&article.text, 1)];
+        for (text, weight) in texts.into_iter().chain(tags) {
+            for (_, word) in words(text) {
+                *weights.entry(self.stemmer.stem(&word).into()).or_default() += weight;
+                length += 1;
+            }
+        }
+        let document = self.next;
+        self.next += 1;
+        for (word, weight) in &weights {
+            let posting = Posting { document, weight: *weight };
+            match self.words.get_mut(word) {
+                // Numbers only grow, so the postings of a word are in order.
+                Some(postings) => postings.push(posting),
+                None => drop(self.words.insert(word.clone(), vec![posting])),
+            }
+        }
+        self.length_total += u64::from(length);
+        self.numbers.insert(article.slug.clone(), document);
+        let words = weights.into_keys().collect();
+        self.documents.insert(document, Document { slug: article.slug.clone(), length, words });
+    }
+
+    pub fn remove(&mut self, slug: &str) {
+        let Some(number) = self.numbers.remove(slug) else { return };
+        let Some(document) = self.documents.remove(&number) else { return };
+        self.length_total -= u64::from(document.length);
+        for word in &document.words {
+            let Some(postings) = self.words.get_mut(word) else { continue };
+            if let Ok(at) = postings.binary_search_by_key(&number, |posting| posting.document) {
+                postings.remove(at);
+            }
+            if postings.is_empty() {
+                self.words.remove(word);
+            }
+        }
+    }
+
+    /// The articles that have every word of the query, the best first. The last word is taken as the beginning of one too.
+    pub fn search(&self, query: &str, results_max: usize) -> Vec<Hit> {
+        let asked: Vec<String> = words(query).map(|(_, word)| word).take(QUERY_WORDS_MAX).collect();
+        let typing = query.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let average = self.length_total as f32 / self.documents.len().max(1) as f32;
+        let mut scores: Option<HashMap<u32, f32>> = None;
+        for (n, word) in asked.iter().enumerate() {
+            let mut found: HashMap<u32, f32> = HashMap::new();
+            let stem = self.stemmer.stem(word);
+            let last = typing && n + 1 == asked.len();
+            for postings in self.postings(&stem, last.then_some(word)) {
+                let (total, with) = (self.documents.len() as f32, postings.len() as f32);
+                let rarity = (1.0 + (total - with + 0.5) / (with + 0.5)).ln();
+                for posting in postings {
+                    let Some(document) = self.documents.get(&posting.document) else { continue };
+                    let weight = posting.weight as f32;
+                    let length = 1.0 - B + B * document.length as f32 / average.max(1.0);
+                    *found.entry(posting.document).or_default() +=
+                        rarity * weight * (K1 + 1.0) / (weight + K1 * length);
+                }
+            }
+            scores = Some(match scores {
+                None => found,
+                Some(before) => {
+                    let both = |(document, score): (u32, f32)| {
+                        found.get(&document).map(|more| (document, score + more))
+                    };
+                    before.into_iter().filter_map(both).collect()
+                }
+            });
+        }
+        let slug_of = |(document, score)| {
+            self.documents.get(&document).map(|document| Hit { slug: document.slug.clone(), score })
+        };
+        let mut hits: Vec<Hit> = scores.unwrap_or_default().into_iter().filter_map(slug_of).collect();
+        hits.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.slug.cmp(&b.slug)));
+        hits.truncate(results_max);
+        hits
+    }
+
+    /// The postings of a stem, and those of words that begin with what is being typed.
+    fn postings(&self, stem: &str, typed: Option<&String>) -> impl Iterator<Item = &[Posting]> {
+        let exact = self.words.get(stem).map(Vec::as_slice);
+        let longer = typed.into_iter().flat_map(move |typed| {
+            let from = (Bound::Included(typed.as_str()), Bound::Unbounded);
+            self.words
+                .range::<str, _>(from)
+                .take_while(move |(word, _)| word.starts_with(typed.as_str()))
+                .filter(move |(word, _)| word.as_ref() != stem)
+                .take(PREFIX_WORDS_MAX)
+                .map(|(_, postings)| postings.as_slice())
+        });
+        exact.into_iter().chain(longer)
+    }
+
+    /// A part of the text around the first word of the query, as HTML with the hits marked.
+    pub fn snippet(&self, text: &str, query: &str) -> String {
+        let asked: Vec<String> = words(query).map(|(_, word)| word).take(QUERY_WORDS_MAX).collect();
+        let stems: Vec<_> = asked.iter().map(|word| self.stemmer.stem(word)).collect();
+        let last = asked.last().filter(|_| !query.ends_with(char::is_whitespace));
+        let hit = |word: &str| {
+            stems.iter().any(|stem| *stem == self.stemmer.stem(word))
+                || last.is_some_and(|last| word.starts_with(last))
+        };
+        let first = words(text).find(|(_, word)| hit(word)).map_or(0, |(at, _)| at);
+        let from = text[..first].char_indices().rev().take(SNIPPET_BEFORE).last().map_or(first, |(at, _)| at);
+        // Begin at a word.
+        let from =
+            if from == 0 { 0 } else { text[from..first].find(' ').map_or(from, |space| from + space + 1) };
+        let to = text[first..].char_indices().nth(SNIPPET_AFTER).map_or(text.len(), |(at, _)| first + at);
+        let to =
+            if to == text.len() { to } else { text[first..to].rfind(' ').map_or(to, |space| first + space) };
+        let part = &text[from..to];
+        let mut html = String::with_capacity(part.len() + 64);
+        if from > 0 {
+            html.push('…');
+        }
+        let mut done = 0;
+        for (at, word) in words(part).filter(|(_, word)| hit(word)) {
+            // A word in lower case may have another length than in the text.
+            let rest = &part[at..];
+            let end = at + rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+            debug_assert!(!word.is_empty());
+            push_escaped(&mut html, &part[done..at]);
+            html.push_str("<mark>");
+            push_escaped(&mut html, &part[at..end]);
+            html.push_str("</mark>");
+            done = end;
+        }
+        push_escaped(&mut html, &part[done..]);
+        if to < text.len() {
+            html.push('…');
+        }
+        html
+    }
+}
+
+#[cfg(test)]
+#[path = "search_tests.rs"]
+mod tests;
