@@ -28,13 +28,6 @@ function announce(text) {
   document.getElementById("announce").textContent = text;
 }
 
-// What scrolls sideways can be scrolled with the keyboard.
-function setUpScrollers() {
-  for (const each of document.querySelectorAll(".prose pre, .prose table")) {
-    if (each.scrollWidth > each.clientWidth) each.tabIndex = 0;
-  }
-}
-
 // Puts the new content of the page in the place of the old one; where the reader is, and what has the focus, stays.
 function swap(next) {
   const main = document.getElementById("main");
@@ -61,7 +54,6 @@ function swap(next) {
     (again || main).focus({ preventScroll: true });
     if (again && value !== null) again.value = value;
   }
-  setUpScrollers();
 }
 
 function notice(text) {
@@ -189,6 +181,5 @@ function setUpLive() {
 document.addEventListener("DOMContentLoaded", () => {
   shown = document.getElementById("main").innerHTML;
   setUpTheme();
-  setUpScrollers();
   if (document.documentElement.hasAttribute("data-live")) setUpLive();
 });
