@@ -48,21 +48,21 @@ impl Inotify {
         self.fd.as_fd()
     }
 
-    /// Takes events that wait, not more than a few thousand.
-    pub(super) fn read(&self, mut take: impl FnMut(Event)) -> Result<(), Errno> {
+    /// Takes events that wait, not more than a few thousand; whether these were all.
+    pub(super) fn read(&self, mut take: impl FnMut(Event)) -> Result<bool, Errno> {
         let mut buffer = vec![MaybeUninit::<u8>::uninit(); EVENTS_BYTES];
         let mut reader = Reader::new(&*self.fd, &mut buffer);
         let mut reads = 0;
         loop {
             if reader.is_buffer_empty() {
                 if reads == READS_MAX {
-                    return Ok(());
+                    return Ok(false);
                 }
                 reads += 1;
             }
             match reader.next() {
                 Ok(event) => decode(&event).into_iter().for_each(&mut take),
-                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::AGAIN) => return Ok(true),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),
             }

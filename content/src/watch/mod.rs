@@ -184,7 +184,12 @@ impl Watcher {
         let now = sws_runtime::turn_time();
         let tracker = &mut self.tracker;
         let read = self.inotify.read(|event| tracker.on_event(event, now));
-        read.map_err(|errno| WatchError::Io { path: self.root.clone(), source: errno.into() })
+        match read {
+            Ok(true) => self.tracker.on_caught_up(),
+            Ok(false) => {}
+            Err(errno) => return Err(WatchError::Io { path: self.root.clone(), source: errno.into() }),
+        }
+        Ok(())
     }
 
     /// Waits for events, not longer than `time`, where there is one, and `limit`.

@@ -51,7 +51,8 @@ pub struct Batch {
     pub changed: Vec<PathBuf>,
     /// Files that were deleted or moved away.
     pub removed: Vec<PathBuf>,
-    /// Folders that were deleted or moved away, with all below them. What is there again is in `changed`.
+    /// Folders that were deleted or moved away, with all below them. What is there again is in `changed`. Also folders that came
+    /// while the caller read the whole tree, at the beginning or for a rescan: what it read of them may be gone.
     pub removed_dirs: Vec<PathBuf>,
     /// Anything may have changed: read the whole tree again. The lists are empty then.
     pub rescan: bool,

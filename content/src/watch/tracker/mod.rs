@@ -48,10 +48,39 @@ impl State {
     }
 }
 
-/// The first half of a move.
+/// Why a file is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    /// An event tells of a writer.
+    Seen,
+    /// It was created, and a probe found no other reason. The probe may have found another file than it was sent for, so it is sent again
+    /// when the file moves.
+    Opener,
+    /// What was found is not as long any more. A scan may have found another file than the one that moves away later, so a move ends
+    /// this.
+    Grower,
+}
+
+/// The first half of a move, with what was known of files that were not told.
 enum Moving {
-    File { writing: bool, unsure: Option<State> },
-    Folder { watches: Vec<(PathBuf, Wd)>, writing: Vec<PathBuf> },
+    File { held: Option<Held> },
+    Folder { watches: Vec<(PathBuf, Wd)>, held: Vec<(PathBuf, Held)> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    Writing,
+    Created,
+}
+
+impl Held {
+    fn of(writer: Writer) -> Option<Held> {
+        match writer {
+            Writer::Seen => Some(Held::Writing),
+            Writer::Opener => Some(Held::Created),
+            Writer::Grower => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,11 +103,14 @@ pub(crate) struct Tracker {
     /// Watches of folders that have left the tree.
     strays: BTreeSet<Wd>,
     pending: BTreeMap<PathBuf, State>,
-    writing: BTreeSet<PathBuf>,
+    writing: BTreeMap<PathBuf, Writer>,
     removed_dirs: BTreeSet<PathBuf>,
     moves: HashMap<u32, Moving>,
     scans: BTreeSet<PathBuf>,
     rescan: bool,
+    /// The caller has read the whole tree since events were last read to their end. It may know files that went from a new folder
+    /// before its watch was placed.
+    reread: bool,
     /// The watches were just placed anew: the batch does not wait.
     due: bool,
     limit: Option<WatchLimit>,
@@ -98,11 +130,12 @@ impl Tracker {
             paths: HashMap::new(),
             strays: BTreeSet::new(),
             pending: BTreeMap::new(),
-            writing: BTreeSet::new(),
+            writing: BTreeMap::new(),
             removed_dirs: BTreeSet::new(),
             moves: HashMap::new(),
             scans: BTreeSet::new(),
             rescan: false,
+            reread: true,
             due: false,
             limit: None,
             limit_told: false,
@@ -202,7 +235,7 @@ impl Tracker {
             }
             EventKind::Modify => {
                 self.pending.remove(&path);
-                self.write(path);
+                self.write(path, Writer::Seen);
             }
             EventKind::CloseWrite => {
                 self.writing.remove(&path);
@@ -213,20 +246,25 @@ impl Tracker {
                 self.note(path, State::Removed, now);
             }
             EventKind::MovedFrom => {
-                let writing = self.writing.remove(&path);
-                let unsure = self.pending.get(&path).copied().filter(|state| state.is_unsure());
-                self.begin_move(cookie, Moving::File { writing, unsure });
+                let created = self.pending.get(&path) == Some(&State::Created);
+                let held = match self.writing.remove(&path) {
+                    Some(writer) => Held::of(writer),
+                    None => created.then_some(Held::Created),
+                };
+                self.begin_move(cookie, Moving::File { held });
                 self.note(path, State::Removed, now);
             }
             EventKind::MovedTo => {
                 self.writing.remove(&path);
                 match self.moves.remove(&cookie) {
-                    Some(Moving::File { writing: true, .. }) => {
+                    Some(Moving::File { held: Some(Held::Writing) }) => {
                         self.pending.remove(&path);
-                        self.write(path);
+                        self.write(path, Writer::Seen);
                     }
-                    Some(Moving::File { unsure: Some(state), .. }) => self.note(path, state, now),
-                    Some(Moving::File { .. } | Moving::Folder { .. }) | None => {
+                    Some(Moving::File { held: Some(Held::Created) }) => {
+                        self.note(path, State::Created, now);
+                    }
+                    Some(Moving::File { held: None } | Moving::Folder { .. }) | None => {
                         self.note(path, State::Changed, now);
                     }
                 }
@@ -241,9 +279,7 @@ impl Tracker {
 
     fn on_folder_event(&mut self, kind: EventKind, path: PathBuf, cookie: u32, now: Duration) {
         match kind {
-            EventKind::Create => {
-                self.scans.insert(path);
-            }
+            EventKind::Create => self.on_new_folder(path, now),
             EventKind::Delete => self.remove_folder(&path, now),
             EventKind::MovedFrom => {
                 let watches = take_below(&mut self.folders, &path);
@@ -253,9 +289,13 @@ impl Tracker {
                 for (_, wd) in &watches {
                     self.unbind(*wd);
                 }
-                let writing =
-                    take_set_below(&mut self.writing, &path).iter().map(|inner| relative(inner)).collect();
-                self.begin_move(cookie, Moving::Folder { watches, writing });
+                let written = take_below(&mut self.writing, &path).into_iter();
+                let written = written.filter_map(|(inner, writer)| Some((inner, Held::of(writer)?)));
+                let created =
+                    below_map(&mut self.pending, &path).filter(|(_, state)| **state == State::Created);
+                let created = created.map(|(inner, _)| (inner.clone(), Held::Created));
+                let held = written.chain(created).map(|(inner, held)| (relative(&inner), held)).collect();
+                self.begin_move(cookie, Moving::Folder { watches, held });
                 self.remove_folder(&path, now);
             }
             EventKind::MovedTo => {
@@ -263,15 +303,18 @@ impl Tracker {
                 if self.folders.contains_key(&path) {
                     self.remove_folder(&path, now);
                 }
-                if let Some(Moving::Folder { watches, writing }) = self.moves.remove(&cookie) {
+                if let Some(Moving::Folder { watches, held }) = self.moves.remove(&cookie) {
                     for (inner, wd) in watches {
                         self.bind(join(&path, &inner), Some(wd));
                     }
-                    for inner in writing {
-                        self.write(join(&path, &inner));
+                    for (inner, held) in held {
+                        match held {
+                            Held::Writing => self.write(join(&path, &inner), Writer::Seen),
+                            Held::Created => self.note(join(&path, &inner), State::Created, now),
+                        }
                     }
                 }
-                self.scans.insert(path);
+                self.on_new_folder(path, now);
             }
             EventKind::Modify
             | EventKind::CloseWrite
@@ -281,6 +324,20 @@ impl Tracker {
             | EventKind::Ignored
             | EventKind::Overflow => {}
         }
+    }
+
+    fn on_new_folder(&mut self, path: PathBuf, now: Duration) {
+        if self.reread && !self.rescan {
+            self.touch(now);
+            self.removed_dirs.insert(path.clone());
+            self.check_bound(now);
+        }
+        self.scans.insert(path);
+    }
+
+    /// There were no more events.
+    pub(crate) fn on_caught_up(&mut self) {
+        self.reread = false;
     }
 
     /// Takes in what a scan found: the paths and watches at and below its path are these, and no others.
@@ -328,9 +385,8 @@ impl Tracker {
     fn reconcile(&mut self, found: Found, known: bool, now: Duration) {
         let is_child = |path: &Path| path.parent() == Some(&found.path);
         if !known {
-            let stale: Vec<PathBuf> =
-                below(&self.writing, &found.path).filter(|path| is_child(path)).cloned().collect();
-            for path in stale {
+            let stale = below_map(&mut self.writing, &found.path).map(|(path, _)| path.clone());
+            for path in stale.filter(|path| is_child(path)).collect::<Vec<_>>() {
                 self.writing.remove(&path);
                 self.note(path, State::Removed, now);
             }
@@ -343,7 +399,7 @@ impl Tracker {
         for (name, len) in found.files {
             let path = found.path.join(name);
             let is_told = known && self.pending.contains_key(&path);
-            if !is_told && !self.writing.contains(&path) {
+            if !is_told && !self.writing.contains_key(&path) {
                 self.note(path, State::Found { len }, now);
             }
         }
@@ -354,11 +410,8 @@ impl Tracker {
         let Some(state) = self.pending.get_mut(&path) else { return };
         let is_whole = match (*state, probe) {
             (State::Changed | State::Removed, _) => return,
-            // Who has deleted it, or put another in its place, has left an event.
-            (State::Created | State::Found { .. }, Probe::Nothing) => {
-                self.pending.remove(&path);
-                return;
-            }
+            // Who has deleted or moved it has left an event.
+            (State::Created | State::Found { .. }, Probe::Nothing) => false,
             (State::Created | State::Found { .. }, Probe::Symlink) => true,
             (State::Created, Probe::File { links, .. }) => links > 1,
             (State::Found { len: before }, Probe::File { len, .. }) => len == before,
@@ -366,8 +419,9 @@ impl Tracker {
         if is_whole {
             *state = State::Changed;
         } else {
+            let writer = if *state == State::Created { Writer::Opener } else { Writer::Grower };
             self.pending.remove(&path);
-            self.write(path);
+            self.write(path, writer);
         }
     }
 
@@ -376,7 +430,7 @@ impl Tracker {
             wd.into_iter().for_each(|wd| self.unbind(wd));
         }
         take_below(&mut self.pending, path);
-        take_set_below(&mut self.writing, path);
+        take_below(&mut self.writing, path);
         take_set_below(&mut self.scans, path);
         take_set_below(&mut self.removed_dirs, path);
         self.touch(now);
@@ -418,11 +472,11 @@ impl Tracker {
     }
 
     /// Somebody writes this file.
-    fn write(&mut self, path: PathBuf) {
+    fn write(&mut self, path: PathBuf, writer: Writer) {
         if self.writing.len() >= self.options.entries_max {
             self.writing.clear();
         }
-        self.writing.insert(path);
+        self.writing.insert(path, writer);
     }
 
     fn note(&mut self, path: PathBuf, state: State, now: Duration) {
@@ -453,11 +507,7 @@ fn join(path: &Path, inner: &Path) -> PathBuf {
     if inner.as_os_str().is_empty() { path.to_owned() } else { path.join(inner) }
 }
 
-/// The paths at and below one.
-fn below<'a>(set: &'a BTreeSet<PathBuf>, path: &'a Path) -> impl Iterator<Item = &'a PathBuf> {
-    set.range(path.to_owned()..).take_while(move |inner| inner.starts_with(path))
-}
-
+/// What is kept for the paths at and below one.
 fn below_map<'a, V>(
     map: &'a mut BTreeMap<PathBuf, V>,
     path: &'a Path,
@@ -471,7 +521,8 @@ fn take_below<V>(map: &mut BTreeMap<PathBuf, V>, path: &Path) -> BTreeMap<PathBu
 }
 
 fn take_set_below(set: &mut BTreeSet<PathBuf>, path: &Path) -> BTreeSet<PathBuf> {
-    let taken: BTreeSet<PathBuf> = below(set, path).cloned().collect();
+    let inner = set.range(path.to_owned()..).take_while(|inner| inner.starts_with(path));
+    let taken: BTreeSet<PathBuf> = inner.cloned().collect();
     taken.iter().for_each(|inner| {
         set.remove(inner);
     });

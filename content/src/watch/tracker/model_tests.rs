@@ -82,7 +82,10 @@ impl World {
 
     fn emit(&mut self, folder: Ino, kind: EventKind, name: &OsStr, is_dir: bool, cookie: u32) {
         let Node::Folder { wd: Some(wd), .. } = self.nodes[folder] else { return };
-        if self.queue.len() == self.queue_max {
+        if self.queue.len() >= self.queue_max {
+            if self.queue.last().is_some_and(|last| last.kind == EventKind::Overflow) {
+                return;
+            }
             self.queue.push(Event {
                 wd: -1,
                 kind: EventKind::Overflow,
@@ -90,7 +93,7 @@ impl World {
                 is_dir: false,
                 cookie: 0,
             });
-        } else if self.queue.len() < self.queue_max {
+        } else {
             self.queue.push(Event { wd, kind, name: name.to_owned(), is_dir, cookie });
         }
     }
@@ -383,6 +386,9 @@ fn run(
         for event in world.queue.drain(..read).collect::<Vec<_>>() {
             tracker.on_event(event, world.now);
         }
+        if world.queue.is_empty() {
+            tracker.on_caught_up();
+        }
         match tracker.poll(world.now) {
             Step::Wait(None) if busy => return batches,
             Step::Wait(None) if world.queue.is_empty() => return batches,
@@ -419,8 +425,9 @@ fn run(
 fn check(seed: u64, queue_max: usize) -> usize {
     let mut world = World::new(seed);
     (0..30).for_each(|_| world.disturb());
-    let scan = world.scan(PathBuf::new(), false);
+    let scan = world.scan(PathBuf::new(), true);
     let mut tracker = Tracker::new(WatchOptions::default(), scan);
+    (0..5).for_each(|_| world.disturb());
     let mut copy = world.files();
     world.queue_max = queue_max;
     let mut batches = 0;

@@ -85,7 +85,7 @@ impl Tracker {
     fn take_batch(&mut self, now: Duration) -> Batch {
         let mut batch = Batch { rescan: self.rescan, degraded: self.limit.is_some(), ..Batch::default() };
         self.limit_told = true;
-        self.rescan = false;
+        self.reread |= std::mem::take(&mut self.rescan);
         self.due = false;
         self.moves.clear();
         batch.removed_dirs = std::mem::take(&mut self.removed_dirs).into_iter().collect();

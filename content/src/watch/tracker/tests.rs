@@ -49,7 +49,10 @@ impl Bench {
     }
 
     fn with(options: WatchOptions) -> Bench {
-        Bench(Tracker::new(options, scan(vec![found("", ROOT, &["old"]), found("d", 2, &["old"])])))
+        let mut tracker =
+            Tracker::new(options, scan(vec![found("", ROOT, &["old"]), found("d", 2, &["old"])]));
+        tracker.on_caught_up();
+        Bench(tracker)
     }
 
     fn event(&mut self, at: u64, wd: Wd, kind: EventKind, name: &str) -> &mut Bench {
@@ -264,9 +267,11 @@ fn a_folder_that_goes_takes_what_was_to_be_told_of_it_along() {
 #[test]
 fn a_moved_folder_keeps_its_watch_under_its_new_path() {
     let mut bench = Bench::new();
-    bench.event(0, 2, Modify, "w").folder(0, ROOT, MovedFrom, "d").folder(0, ROOT, MovedTo, "e");
+    bench.event(0, 2, Modify, "w").event(0, 2, Create, "opened").event(0, 2, Create, "o2");
+    bench.0.on_probe("d/o2".into(), Probe::File { links: 1, len: 0 });
+    bench.folder(0, ROOT, MovedFrom, "d").folder(0, ROOT, MovedTo, "e");
     bench.event(0, 2, CloseWrite, "a").poll(0, Step::Scan(paths(&["e"])));
-    bench.scanned(1, scan(vec![found("e", 2, &["a", "old", "w"])]));
+    bench.scanned(1, scan(vec![found("e", 2, &["a", "old", "opened", "o2", "w"])]));
     let told = Batch { removed_dirs: paths(&["d"]), changed: paths(&["e/a", "e/old"]), ..Batch::default() };
     bench.probed(21, Step::Deliver(told));
     assert!(bench.strays().is_empty());
@@ -315,6 +320,26 @@ fn lost_events_are_a_rescan_once_it_is_quiet() {
     }
     bench.poll(1500, all()).scanned(1501, scan(vec![found("", ROOT, &[])]));
     bench.poll(1501, rescan()).event(1502, -1, Overflow, "").poll(1502, wait(20)).poll(1522, all());
+}
+
+/// The caller may have read a file in a folder that had no watch yet, and which was gone when the folder was listed.
+#[test]
+fn a_folder_that_came_while_the_tree_was_read_is_told_anew() {
+    let mut bench = Bench(Tracker::new(WatchOptions::default(), scan(vec![found("", ROOT, &[])])));
+    let anew =
+        || Step::Deliver(Batch { removed_dirs: paths(&["n"]), changed: paths(&["n/x"]), ..Batch::default() });
+    for round in [0, 1000] {
+        bench.folder(round, ROOT, Create, "n").poll(round, Step::Scan(paths(&["n"])));
+        bench.0.on_caught_up();
+        bench.scanned(round, scan(vec![found("n", 3, &["x"])])).probed(round + 20, anew());
+        bench.folder(round + 30, ROOT, Create, "m").scanned(round + 30, scan(vec![found("m", 4, &["x"])]));
+        bench.probed(round + 50, changed(&["m/x"]));
+        bench.0.renew(ms(round + 60));
+        bench
+            .poll(round + 80, Step::Scan(paths(&[""])))
+            .scanned(round + 80, scan(vec![found("", ROOT, &[])]));
+        bench.poll(round + 80, rescan());
+    }
 }
 
 #[test]
