@@ -248,6 +248,7 @@ fn a_folder_that_goes_takes_what_was_to_be_told_of_it_along() {
     let gone = || Step::Deliver(Batch { removed_dirs: paths(&["d"]), ..Batch::default() });
     bench.poll(21, gone());
     assert_eq!((bench.0.folders_len(), bench.strays()), (1, vec![]));
+    assert!(bench.0.writing.is_empty());
     // One that is moved out of the tree keeps its watch until it is told.
     let mut bench = Bench::new();
     bench.folder(0, ROOT, MovedFrom, "d").event(1, 2, CloseWrite, "a").poll(20, gone());
@@ -328,7 +329,9 @@ fn a_folder_that_came_while_the_tree_was_read_is_told_anew() {
     let mut bench = Bench(Tracker::new(WatchOptions::default(), scan(vec![found("", ROOT, &[])])));
     let anew =
         || Step::Deliver(Batch { removed_dirs: paths(&["n"]), changed: paths(&["n/x"]), ..Batch::default() });
-    for round in [0, 1000] {
+    // A batch in between changes nothing while there are older events to read.
+    bench.event(0, ROOT, CloseWrite, "y").poll(20, changed(&["y"]));
+    for round in [100, 1000] {
         bench.folder(round, ROOT, Create, "n").poll(round, Step::Scan(paths(&["n"])));
         bench.0.on_caught_up();
         bench.scanned(round, scan(vec![found("n", 3, &["x"])])).probed(round + 20, anew());
