@@ -142,8 +142,11 @@ impl Site {
             self.publish(&slug, new, changes);
         }
         let mut hasher = DefaultHasher::new();
-        self.public.values().for_each(|article| (&article.slug, article.listing_hash).hash(&mut hasher));
-        self.public_hash = hasher.finish();
+        for article in self.public.values() {
+            (&article.slug, article.updated.or(article.date)).hash(&mut hasher);
+        }
+        self.listing.tags().for_each(|(slug, _)| slug.hash(&mut hasher));
+        self.sitemap_hash = hasher.finish();
     }
 
     fn clash(&self, key: &str, owner: &str) -> Option<Problem> {
@@ -196,11 +199,20 @@ impl Site {
         }
     }
 
-    /// Notes what is known of files, and takes in those that are served as they are.
+    /// The files of a batch that are served as they are, as things stand.
+    pub(super) fn served(&self, files: &BTreeMap<String, Option<Fingerprint>>) -> BTreeSet<String> {
+        let served =
+            files.keys().filter(|path| self.files.contains(*path) && self.address_of(path).is_some());
+        served.cloned().collect()
+    }
+
+    /// Notes what is known of files, and takes in those that are served as they are. `served` are those that were before the
+    /// articles of the batch were taken in.
     pub(super) fn apply_files(
         &mut self,
         files: BTreeMap<String, Option<Fingerprint>>,
         touched: BTreeMap<String, Fingerprint>,
+        served: &BTreeSet<String>,
         changes: Changed,
     ) {
         if files.is_empty() && touched.is_empty() {
@@ -230,7 +242,11 @@ impl Site {
             } else {
                 self.files.remove(&path);
             }
-            if let (Some(kind), Some((url, slug))) = (kind_of(before, after), self.address_of(&path)) {
+            let Some(kind) = kind_of(before, after) else { continue };
+            if kind == ChangeKind::Removed && !served.contains(&path) {
+                continue;
+            }
+            if let Some((url, slug)) = self.address_of(&path) {
                 self.push_change(changes, kind, ChangeOf::Static, url, &slug);
             }
         }
@@ -308,8 +324,7 @@ impl Site {
 
     /// Finds articles that name a template that is not there.
     pub(super) fn check_looks(&mut self) {
-        let named = self.owners.values().filter_map(|key| {
-            let article = self.articles.get(key)?;
+        let named = self.articles.iter().filter_map(|(key, article)| {
             let template = article.template.as_ref()?;
             let missing = !self.templates.exists(template);
             let message = || format!("there is no template `{template}`; the usual one is used");

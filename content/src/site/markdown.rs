@@ -71,6 +71,7 @@ pub(super) fn render(markdown: &str, rendering: Rendering) -> Document {
     }
     let mut document = writer.document;
     html::push_html(&mut document.html, writer.events.into_iter());
+    document.text = one_line(&document.text);
     document.words = document.text.split_whitespace().count();
     document
 }

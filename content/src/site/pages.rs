@@ -96,8 +96,7 @@ pub(super) enum Dependency {
     /// A page of a list, of all or of a tag.
     List(Option<String>, usize, u64),
     Tags(u64),
-    /// All that is public, as lists show it.
-    Public(u64),
+    Sitemap(u64),
     Feed(u64),
     Template(String, u64),
     Config(u64),
@@ -294,7 +293,7 @@ impl Site {
             }
             Dependency::Tags(hash) => self.listing.tags_hash() == *hash,
             Dependency::Feed(hash) => self.feed_hash() == *hash,
-            Dependency::Public(hash) => self.public_hash == *hash,
+            Dependency::Sitemap(hash) => self.sitemap_hash == *hash,
             Dependency::Template(name, hash) => self.templates.hash(name) == *hash,
             Dependency::Config(hash) => self.config_hash == *hash,
             Dependency::Problems(hash) => self.problems_hash == *hash,
@@ -391,7 +390,7 @@ impl Site {
             .into_iter()
             .filter_map(|hit| {
                 let article = self.public.get(&hit.slug)?;
-                let snippet = self.search.snippet(&article.text, query);
+                let snippet = self.search.snippet(&[&article.text, &article.summary], query);
                 Some(context! {
                     title => &article.title,
                     url => &article.url,
@@ -503,7 +502,7 @@ impl Site {
             base => self.base(),
             entries => entries.take(SITEMAP_URLS_MAX).collect::<Vec<_>>(),
         };
-        let mut dependencies = vec![Dependency::Public(self.public_hash)];
+        let mut dependencies = vec![Dependency::Sitemap(self.sitemap_hash)];
         let Output { text, templates } = self.templates.render(template_of(&Page::Sitemap), context)?;
         self.depend(&mut dependencies, templates);
         Ok(Made { status: 200, content_type: XML, body: xml_text(text), dependencies, last_modified: None })

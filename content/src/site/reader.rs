@@ -95,6 +95,8 @@ struct Walk<'a> {
     reader: &'a Reader,
     now: SystemTime,
     seen: BTreeSet<String>,
+    /// Where the walk could not look: what is known below is not gone for that.
+    blind: Vec<String>,
     batch: Batch,
 }
 
@@ -102,7 +104,8 @@ impl Reader {
     /// Reads what changed. Files that are as they were are no part of the batch.
     pub fn read(&self, changes: &Changes) -> Batch {
         let batch = Batch { generation: self.generation, ..Batch::default() };
-        let mut walk = Walk { reader: self, now: SystemTime::now(), seen: BTreeSet::new(), batch };
+        let mut walk =
+            Walk { reader: self, now: SystemTime::now(), seen: BTreeSet::new(), blind: Vec::new(), batch };
         if changes.rescan {
             for path in [CONFIG_FILE, CONTENT, templates::FOLDER, STATIC] {
                 walk.visit(path, 1);
@@ -260,8 +263,16 @@ impl Walk<'_> {
             Ok(Some(_)) => None,
             Err(problem) => Some(problem),
         };
-        if problem.is_some() || self.reader.troubled.contains(path) {
-            self.batch.problems.insert(path.to_owned(), problem);
+        let Some(problem) = problem else { return };
+        self.batch.problems.insert(path.to_owned(), Some(problem));
+        if !fs::symlink_metadata(&full).is_ok_and(|meta| meta.is_symlink()) {
+            self.blind.push(path.to_owned());
+        } else if !matches!(place_of(path), Place::File | Place::Nothing) {
+            // A link that is refused stands in the place of a text, of which the last good version stays.
+            let refused = Fingerprint { modified: None, len: 0, hash: 0, racy: true };
+            if self.seen.insert(path.to_owned()) && self.reader.known.get(path) != Some(&refused) {
+                self.batch.files.insert(path.to_owned(), Some(refused));
+            }
         }
     }
 
@@ -305,9 +316,14 @@ impl Walk<'_> {
             return;
         }
         let mut hash = 0;
+        let mut racy = racy;
         if place != Place::File {
             let mut hasher = DefaultHasher::new();
-            self.reader.bytes(full).unwrap_or_default().hash(&mut hasher);
+            match self.reader.bytes(full) {
+                Ok(bytes) => bytes.hash(&mut hasher),
+                // What cannot be read is tried again at the next look.
+                Err(_) => racy = true,
+            }
             hash = hasher.finish() | 1;
         }
         let fingerprint = Fingerprint { modified, len, hash, racy };
@@ -318,10 +334,17 @@ impl Walk<'_> {
         self.batch.files.insert(path.to_owned(), Some(fingerprint));
     }
 
-    /// Files that were known and were not found where the walk has been.
+    /// Notes what was known where the walk has been and is not there: files that are gone, troubles that are over.
     fn note_gone(&mut self, walked: impl Fn(&str) -> bool) {
-        for path in self.reader.known.keys().filter(|path| walked(path) && !self.seen.contains(*path)) {
-            self.batch.files.insert(path.clone(), None);
+        let below = |path: &str, folder: &String| {
+            path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        };
+        let looked =
+            |path: &str| walked(path) && !self.blind.iter().any(|blind| blind == path || below(path, blind));
+        let gone = self.reader.known.keys().filter(|path| looked(path) && !self.seen.contains(*path));
+        self.batch.files.extend(gone.map(|path| (path.clone(), None)));
+        for path in self.reader.troubled.iter().filter(|path| looked(path)) {
+            self.batch.problems.entry(path.clone()).or_insert(None);
         }
     }
 }

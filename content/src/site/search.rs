@@ -224,8 +224,9 @@ impl SearchIndex {
         exact.into_iter().chain(longer)
     }
 
-    /// A part of the text around the first word of the query, as HTML with the hits marked.
-    pub fn snippet(&self, text: &str, query: &str) -> String {
+    /// A part of the first of the texts that has a word of the query, as HTML with the hits marked; without any hit, the beginning
+    /// of the first.
+    pub fn snippet(&self, texts: &[&str], query: &str) -> String {
         let asked: Vec<String> = words(query).map(|(_, word)| word).take(QUERY_WORDS_MAX).collect();
         let stems: Vec<_> = asked.iter().map(|word| self.stemmer.stem(word)).collect();
         let last = asked.last().filter(|_| !query.ends_with(char::is_whitespace));
@@ -233,7 +234,9 @@ impl SearchIndex {
             stems.iter().any(|stem| *stem == self.stemmer.stem(word))
                 || last.is_some_and(|last| word.starts_with(last))
         };
-        let first = words(text).find(|(_, word)| hit(word)).map_or(0, |(at, _)| at);
+        let found = |text: &&str| words(text).find(|(_, word)| hit(word)).map(|(at, _)| at);
+        let first = texts.iter().find_map(|text| found(text).map(|at| (*text, at)));
+        let (text, first) = first.unwrap_or((texts.first().copied().unwrap_or_default(), 0));
         let from = text[..first].char_indices().rev().take(SNIPPET_BEFORE).last().map_or(first, |(at, _)| at);
         // Begin at a word.
         let from =

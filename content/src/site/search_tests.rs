@@ -86,10 +86,13 @@ fn snippets_are_escaped_and_marked() {
         ("İstanbul x", "x", "İstanbul <mark>x</mark>"),
     ];
     for (text, query, wanted) in table {
-        assert_eq!(index.snippet(text, query), wanted, "{text:?}");
+        assert_eq!(index.snippet(&[text], query), wanted, "{text:?}");
     }
+    assert_eq!(index.snippet(&["none", "a ring"], "ring"), "a <mark>ring</mark>");
+    assert_eq!(index.snippet(&["none", "nothing"], "ring"), "none");
+    assert_eq!(index.snippet(&[], "ring"), "");
     let long = format!("{} ring {}", "früh ".repeat(100), "spät ".repeat(100));
-    let snippet = index.snippet(&long, "ring");
+    let snippet = index.snippet(&[&long], "ring");
     assert!(snippet.starts_with("…früh") && snippet.ends_with("spät…"), "{snippet}");
     assert!(snippet.contains("<mark>ring</mark>") && snippet.chars().count() < 300, "{snippet}");
 }

@@ -64,7 +64,8 @@ pub struct Site {
     pub(super) owners: BTreeMap<String, String>,
     /// What is served, by its address.
     pub(super) public: BTreeMap<String, Arc<Article>>,
-    pub(super) public_hash: u64,
+    /// Of what the sitemap says.
+    pub(super) sitemap_hash: u64,
     pub(super) listing: Listing,
     pub(super) search: SearchIndex,
     pub(super) templates: Templates,
@@ -173,7 +174,7 @@ impl Site {
             candidates: BTreeMap::new(),
             owners: BTreeMap::new(),
             public: BTreeMap::new(),
-            public_hash: 0,
+            sitemap_hash: 0,
             listing: Listing::default(),
             search: SearchIndex::new(&config.language),
             templates: Templates::new(options.limits.template_fuel),
@@ -271,7 +272,9 @@ impl Site {
 
     /// Reads and takes in what changed, in one.
     pub fn update(&mut self, changes: &Changes) -> Applied {
-        self.apply(self.reader().read(changes))
+        // The reader shares what is known with the site, so it goes before the site changes that.
+        let batch = self.reader().read(changes);
+        self.apply(batch)
     }
 
     /// Takes in what a reader has read.
@@ -290,9 +293,10 @@ impl Site {
         if let Some(read) = batch.config {
             self.apply_config(read, &mut changes);
         }
+        let served = self.served(&batch.files);
         let addresses = self.apply_articles(batch.articles);
         self.settle(addresses, &mut changes);
-        self.apply_files(batch.files, batch.touched, &mut changes);
+        self.apply_files(batch.files, batch.touched, &served, &mut changes);
         if !batch.templates.is_empty() {
             self.apply_templates(batch.templates, &mut changes);
         }
