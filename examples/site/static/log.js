@@ -11,7 +11,7 @@ addEventListener("DOMContentLoaded", () => {
   const [state, ackedText, seenText, awayText, check, note, rows] =
     ["state", "acked", "seen", "away", "check", "note", "rows"].map(at);
   const topic = rows.closest("[data-topic]").dataset.topic;
-  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
   let source = null;
   let first = null; // the first and the last offset that were seen
@@ -92,8 +92,6 @@ addEventListener("DOMContentLoaded", () => {
     source = opened;
     opened.addEventListener("open", () => {
       tell(isFirst ? "following" : "following again", "on");
-      away = 0;
-      showFacts();
     });
     opened.addEventListener("error", () => tell("reconnecting", "off"));
     const take = (event) => {

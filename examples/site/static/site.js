@@ -110,7 +110,7 @@ function showProblems() {
   const lines = [...problems].map(([file, problem]) => {
     const [line, text, place, button] = ["p", "span", "code", "button"].map((name) => document.createElement(name));
     place.textContent = problem.line ? `${file}:${problem.line}` : file;
-    text.append(place, ` ${problem.message} The last good version is shown.`);
+    text.append(place, ` ${problem.message.replace(/\.?$/, ".")} The last good version is shown.`);
     button.textContent = "Dismiss";
     button.addEventListener("click", () => {
       problems.delete(file);
