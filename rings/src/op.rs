@@ -146,8 +146,6 @@ pub enum Op {
     Read { descriptor: Descriptor, buffer: Span, offset: u64 },
     /// Writes at an offset.
     Write { descriptor: Descriptor, data: Span, offset: u64 },
-    /// Writes at an offset, and completes when it is on the disk (RWF_DSYNC, see `pwritev2(2)`).
-    WriteDurable { descriptor: Descriptor, data: Span, offset: u64 },
     /// Syncs a file; `data_only` as `fdatasync(2)`.
     Fsync { descriptor: Descriptor, data_only: bool },
     /// Moves bytes between two descriptors, one of them a pipe; offset -1 for a pipe.
@@ -194,7 +192,7 @@ impl Op {
             Op::OpenAt { .. } => OpKind::Open,
             Op::Statx { .. } => OpKind::Statx,
             Op::Read { .. } => OpKind::Read,
-            Op::Write { .. } | Op::WriteDurable { .. } => OpKind::Write,
+            Op::Write { .. } => OpKind::Write,
             Op::Fsync { .. } => OpKind::Fsync,
             Op::Splice { .. } => OpKind::Splice,
             Op::Message { .. } => OpKind::Message,
@@ -208,12 +206,9 @@ impl Op {
             Op::Recv { .. } | Op::RecvLease { .. } | Op::RecvMulti { .. } | Op::RecvMessage { .. } => {
                 self.encode_recv(group)
             }
-            Op::OpenAt { .. }
-            | Op::Statx { .. }
-            | Op::Read { .. }
-            | Op::Write { .. }
-            | Op::WriteDurable { .. }
-            | Op::Fsync { .. } => self.encode_file(),
+            Op::OpenAt { .. } | Op::Statx { .. } | Op::Read { .. } | Op::Write { .. } | Op::Fsync { .. } => {
+                self.encode_file()
+            }
             Op::Nop => opcode::Nop::new().build(),
             Op::Accept { listener, direct } => with_fd!(listener, |fd| {
                 let accept = opcode::Accept::new(fd, std::ptr::null_mut(), std::ptr::null_mut());
@@ -303,12 +298,6 @@ impl Op {
             }),
             Op::Write { descriptor, data, offset } => with_fd!(descriptor, |fd| {
                 opcode::Write::new(fd, data.as_ptr(), data.len).offset(offset).build()
-            }),
-            Op::WriteDurable { descriptor, data, offset } => with_fd!(descriptor, |fd| {
-                opcode::Write::new(fd, data.as_ptr(), data.len)
-                    .offset(offset)
-                    .rw_flags(libc::RWF_DSYNC)
-                    .build()
             }),
             Op::Fsync { descriptor, data_only } => with_fd!(descriptor, |fd| {
                 let flags = if data_only { types::FsyncFlags::DATASYNC } else { types::FsyncFlags::empty() };

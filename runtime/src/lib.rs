@@ -51,7 +51,7 @@ pub use runtime::{Config, Handle, InvokeError, Runtime, RuntimeError, dump_fiber
 pub use spare::{acquire_spare, release_spare};
 pub use spawn::{
     SubmitError, acquire_buffer, acquire_large, add_deferred_hook, add_tick_hook, cancel_fiber,
-    current_fiber, current_handle, go, go_daemon, is_fresh_fiber, on_fiber, release_buffer, release_large,
+    current_fiber, current_handle, go, go_daemon, is_fresh_fiber, on_fiber, on_worker, release_buffer, release_large,
     remove_deferred_hook, remove_tick_hook, run_deferred_hooks, run_inline, set_fiber_name, submit, try_go,
     try_submit, turn_elapsed, turn_time, without_waits,
 };

@@ -76,6 +76,11 @@ pub fn on_fiber() -> bool {
     core::on_fiber()
 }
 
+/// Whether the caller is on a worker's thread, on a fiber or in a callback of the loop.
+pub fn on_worker() -> bool {
+    core::try_with(|_| ()).is_some()
+}
+
 /// Calls `f` so that a wait in it panics: for protocols that call user code while they hold something.
 ///
 /// # Panics

@@ -48,7 +48,7 @@ impl World {
                 let len = self.shorten(buffer, Fault::ShortRead);
                 self.finish(id, read(fd, buffer, len, offset));
             }
-            (Op::Write { data, offset, .. } | Op::WriteDurable { data, offset, .. }, Target::Real(fd)) => {
+            (Op::Write { data, offset, .. }, Target::Real(fd)) => {
                 let len = self.shorten(data, Fault::ShortWrite);
                 self.finish(id, write(fd, data, len, offset));
             }

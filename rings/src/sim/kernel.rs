@@ -93,15 +93,14 @@ impl World {
                 None => self.finish(id, Err(libc::EBADF)),
             },
             Op::OpenAt { .. } | Op::Statx { .. } => self.start_file(id),
-            Op::Read { descriptor, .. }
-            | Op::Write { descriptor, .. }
-            | Op::WriteDurable { descriptor, .. }
-            | Op::Fsync { descriptor, .. } => match self.attach(id, descriptor) {
-                Some(Target::Real(fd)) if real::is_file(fd) => self.start_file(id),
-                Some(Target::Real(_)) => {}
-                Some(_) => self.finish(id, Err(libc::EINVAL)),
-                None => self.finish(id, Err(libc::EBADF)),
-            },
+            Op::Read { descriptor, .. } | Op::Write { descriptor, .. } | Op::Fsync { descriptor, .. } => {
+                match self.attach(id, descriptor) {
+                    Some(Target::Real(fd)) if real::is_file(fd) => self.start_file(id),
+                    Some(Target::Real(_)) => {}
+                    Some(_) => self.finish(id, Err(libc::EINVAL)),
+                    None => self.finish(id, Err(libc::EBADF)),
+                }
+            }
             // There are no simulated pipes.
             Op::Splice { .. } => self.finish(id, Err(libc::EINVAL)),
             Op::Message { ring, result, token } => self.start_message(id, ring, result, token),

@@ -130,21 +130,6 @@ impl File {
         Ok(())
     }
 
-    /// As [`write_at`](File::write_at), and waits until what was written is on the disk (`RWF_DSYNC` of `pwritev2(2)`): over blocks that
-    /// were written before this is one operation of the disk and no commit of the file system.
-    ///
-    /// # Errors
-    /// As `pwritev2(2)`, and those of [`sync`](File::sync).
-    pub fn write_durable_at(&self, data: &[u8], offset: u64) -> io::Result<usize> {
-        let op = Op::WriteDurable {
-            descriptor: self.descriptor(),
-            data: Span::of(data),
-            offset: checked_offset(offset)?,
-        };
-        // SAFETY: the data are borrowed until this returns.
-        unsafe { run_io(Lane::Main, &op, "file write", None) }.map(|count| count as usize)
-    }
-
     /// Waits until the data, and the metadata needed to read them, are on the disk (`fdatasync(2)`).
     ///
     /// # Errors
