@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod log;
 pub mod segment;
 pub mod site;
 pub mod storage;

@@ -248,13 +248,13 @@ fn plain_calls_do_as_the_faulty_storage_without_faults() {
 
 #[test]
 fn the_ring_off_a_fiber_does_the_same() {
-    compare("plain", |root, seed| run(&RingStorage, &root, seed));
+    compare("plain", |root, seed| run(&RingStorage::default(), &root, seed));
 }
 
 #[test]
 fn the_ring_on_a_fiber_does_the_same() {
     let runtime = Runtime::new(Config::default()).expect("a runtime");
-    compare("ring", |root, seed| runtime.block_on_fiber(move || run(&RingStorage, &root, seed)));
+    compare("ring", |root, seed| runtime.block_on_fiber(move || run(&RingStorage::default(), &root, seed)));
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod tail;
 pub use footer::{FOOTER_BYTES, Footer, Tally};
 pub use header::{FormatError, HEADER_BYTES, SegmentHeader, topic_crc};
 pub use index::{INDEX_INTERVAL_BYTES, Index, IndexBuilder, IndexEntry, IndexError, ProducerEntry};
+pub(crate) use record::view as view_record;
 pub use record::{
     Decoded, KEY_BYTES_MAX, NewRecord, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, RecordError, RecordRef,
     RecordTooLarge, decode_record, encode_record,

@@ -4,6 +4,8 @@
 //! So behind a bad record there may well be good ones, and they prove something only by what they know: a record that was
 //! written when the bad one's offset was already durable says that the bytes were good on the disk and went bad since.
 
+use std::fmt;
+
 use super::footer::{self, FOOTER_BYTES, Footer};
 use super::le::u32_at;
 use super::prefix::PrefixCrc;
@@ -64,6 +66,20 @@ pub enum Evidence {
         /// One past the last offset that was safe.
         durable: u64,
     },
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Evidence::Record { position, offset, durable } => {
+                write!(f, "the record {offset} at byte {position} knew all below {durable} to be on the disk")
+            }
+            Evidence::Footer { position, next_offset } => {
+                write!(f, "the footer at byte {position} knew all below {next_offset} to be on the disk")
+            }
+            Evidence::Known { durable } => write!(f, "all below {durable} is known to have been on the disk"),
+        }
+    }
 }
 
 /// Judges the end of a partition's active segment.

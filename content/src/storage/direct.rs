@@ -1,42 +1,141 @@
-//! Appending past the page cache.
+//! Appending past the page cache, on threads of its own.
 //!
 //! A write with O_DIRECT names whole blocks of memory and file. So what is appended is copied behind the bytes of the file's last
 //! block, which are kept here, and filled up with zeros; the next append writes that block again. Its old bytes are the same in
 //! both writes, and a sector is written whole or not at all, so they are never at risk.
+//!
+//! The write is one call with RWF_DSYNC, see `pwritev2(2)`: over blocks that were written before it is one operation of the disk. It
+//! blocks, so a thread makes it. The ring could, but where the disk needs a flush of its own, the kernel ends such a write on a
+//! worker that waits up to 4 ms for a core on which a loop is busy.
 
-use std::io;
-use sws_runtime::fs::File;
+use futures_channel::oneshot;
+use rustix::io::{Errno, ReadWriteFlags, pwritev2};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use sws_runtime::block_on;
 
 /// Alignment of memory, offsets and lengths. Every disk takes it.
-const BLOCK: usize = 4096;
+pub(super) const BLOCK: usize = 4096;
 /// Memory that is kept for the next append, at most.
 const KEPT_MAX: usize = 256 * 1024;
+/// Threads that write, at most. Each partition has one write at a time.
+const THREADS_MAX: usize = 4;
 
 /// Bytes that begin at a multiple of [`BLOCK`].
 #[derive(Debug, Default)]
-struct Aligned {
+pub(super) struct Aligned {
     memory: Vec<u8>,
     start: usize,
 }
 
 impl Aligned {
     /// Has room for `len` bytes; what was there is lost.
-    fn reserve(&mut self, len: usize) {
+    pub(super) fn reserve(&mut self, len: usize) {
         if self.memory.len() < self.start + len || self.memory.is_empty() {
             self.memory = vec![0; len + BLOCK];
             self.start = self.memory.as_ptr().align_offset(BLOCK);
         }
     }
 
-    fn bytes(&mut self, len: usize) -> &mut [u8] {
+    pub(super) fn bytes(&mut self, len: usize) -> &mut [u8] {
         &mut self.memory[self.start..self.start + len]
+    }
+}
+
+/// A write on its way to a thread, and back.
+struct Job {
+    file: Arc<OwnedFd>,
+    staging: Aligned,
+    len: usize,
+    offset: u64,
+    reply: oneshot::Sender<(Aligned, io::Result<()>)>,
+}
+
+impl Job {
+    fn run(mut self) {
+        let result = write_durable(&self.file, self.staging.bytes(self.len), self.offset);
+        // Who asked may be gone.
+        let _ = self.reply.send((self.staging, result));
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+    is_closed: bool,
+}
+
+/// Threads that write. They start when they are needed, and end with the last who may need them.
+#[derive(Default)]
+pub(super) struct Writers(Arc<(Mutex<Queue>, Condvar)>);
+
+impl std::fmt::Debug for Writers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writers").field("threads", &lock(&self.0.0).threads).finish()
+    }
+}
+
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Writers {
+    fn push(&self, job: Job) -> io::Result<()> {
+        let (queue, wake) = &*self.0;
+        let mut queue = lock(queue);
+        queue.jobs.push_back(job);
+        if queue.idle < queue.jobs.len() && queue.threads < THREADS_MAX {
+            let shared = Arc::clone(&self.0);
+            let started = std::thread::Builder::new().name("sws-log".to_owned()).spawn(move || work(&shared));
+            match started {
+                Ok(_) => queue.threads += 1,
+                Err(error) if queue.threads == 0 => {
+                    queue.jobs.pop_back();
+                    return Err(error);
+                }
+                // The others do it.
+                Err(_) => {}
+            }
+        }
+        drop(queue);
+        wake.notify_one();
+        Ok(())
+    }
+}
+
+impl Drop for Writers {
+    fn drop(&mut self) {
+        lock(&self.0.0).is_closed = true;
+        self.0.1.notify_all();
+    }
+}
+
+fn work((queue, wake): &(Mutex<Queue>, Condvar)) {
+    let mut guard = lock(queue);
+    loop {
+        if let Some(job) = guard.jobs.pop_front() {
+            drop(guard);
+            job.run();
+            guard = lock(queue);
+        } else if guard.is_closed {
+            guard.threads -= 1;
+            return;
+        } else {
+            guard.idle += 1;
+            guard = wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
+            guard.idle -= 1;
+        }
     }
 }
 
 /// The writing end of a file that is appended to.
 #[derive(Debug)]
 pub(super) struct Direct {
-    file: File,
+    file: Arc<OwnedFd>,
     staging: Aligned,
     /// Where the next append goes if the tail is known, and the bytes of the block before it.
     end: u64,
@@ -45,21 +144,22 @@ pub(super) struct Direct {
 
 impl Direct {
     /// Over a file that was opened with O_DIRECT.
-    pub(super) fn new(file: File) -> Direct {
-        Direct { file, staging: Aligned::default(), end: 0, tail: Vec::new() }
+    pub(super) fn new(file: OwnedFd) -> Direct {
+        Direct { file: Arc::new(file), staging: Aligned::default(), end: u64::MAX, tail: Vec::new() }
     }
 
-    /// Writes `data` at an offset, and waits until it is on the disk. `read` reads the file; it is asked for the block that lies before
-    /// the offset, unless the last append ended there.
+    /// Writes `data` at an offset, and suspends the fiber until it is on the disk. `read` reads the file; it is asked for the block that
+    /// lies before the offset, unless the last append ended there.
     pub(super) fn append(
         &mut self,
+        writers: &Writers,
         data: &[u8],
         offset: u64,
         read: impl FnOnce(&mut [u8], u64) -> io::Result<usize>,
     ) -> io::Result<()> {
         let block = offset - offset % BLOCK as u64;
         let before = (offset - block) as usize;
-        if self.end != offset || self.tail.len() != before {
+        if self.end != offset {
             self.tail.resize(before, 0);
             let filled = read(&mut self.tail, block)?;
             self.tail[filled..].fill(0);
@@ -72,38 +172,30 @@ impl Direct {
         bytes[before..len].copy_from_slice(data);
         bytes[len..].fill(0);
         self.end = u64::MAX;
-        write_durable(&self.file, bytes, block)?;
+        let (reply, answer) = oneshot::channel();
+        let staging = std::mem::take(&mut self.staging);
+        writers.push(Job { file: Arc::clone(&self.file), staging, len: padded, offset: block, reply })?;
+        let (staging, result) = block_on(answer)?.map_err(|_| io::Error::other("the write was dropped"))?;
+        self.staging = staging;
+        result?;
         self.end = offset + data.len() as u64;
         let tail = len - len % BLOCK;
         self.tail.clear();
         self.tail.extend_from_slice(&self.staging.bytes(padded)[tail..len]);
-        if self.staging.memory.len() > KEPT_MAX {
+        if padded > KEPT_MAX {
             self.staging = Aligned::default();
-        }
-        Ok(())
-    }
-
-    /// Writes zeros from `from` to `to`, both multiples of a block.
-    pub(super) fn write_zeros(&self, from: u64, to: u64) -> io::Result<()> {
-        let mut zeros = Aligned::default();
-        let step = (to - from).min(KEPT_MAX as u64) as usize;
-        zeros.reserve(step);
-        let mut at = from;
-        while at < to {
-            let len = step.min((to - at) as usize);
-            match self.file.write_at(zeros.bytes(len), at)? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                count => at += (count - count % BLOCK).max(BLOCK) as u64,
-            }
         }
         Ok(())
     }
 }
 
 /// Writes all, again from the last whole block after a short write.
-fn write_durable(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+fn write_durable(file: impl AsFd, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
     while !bytes.is_empty() {
-        let count = file.write_durable_at(bytes, offset)?;
+        let count = match pwritev2(&file, &[IoSlice::new(bytes)], offset, ReadWriteFlags::DSYNC) {
+            Err(Errno::INTR) => continue,
+            result => result?,
+        };
         let whole = if count >= bytes.len() { bytes.len() } else { count - count % BLOCK };
         if whole == 0 {
             return Err(io::ErrorKind::WriteZero.into());
@@ -112,4 +204,19 @@ fn write_durable(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<(
         offset += whole as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_aligned_and_grows() {
+        let mut aligned = Aligned::default();
+        for len in [4096, 8192, 4096, 1 << 20] {
+            aligned.reserve(len);
+            let bytes = aligned.bytes(len);
+            assert_eq!((bytes.len(), bytes.as_ptr().align_offset(BLOCK)), (len, 0));
+        }
+    }
 }

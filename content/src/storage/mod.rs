@@ -19,7 +19,7 @@ pub use std_fs::StdStorage;
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// An open file of a [`Storage`], shared by all who use it. It is closed when the last of them lets go.
@@ -74,6 +74,34 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// As `fsync(2)`.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Keeps other processes out for as long as what it returns lives. A storage that nobody else can have needs no lock.
+    ///
+    /// # Errors
+    /// `WouldBlock` when another process has it; others as `open(2)`.
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
+        let _ = path;
+        Ok(Lock { _file: None })
+    }
+}
+
+/// Keeps other processes out of a storage until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    /// Locked for as long as it is open.
+    _file: Option<std::fs::File>,
+}
+
+impl Lock {
+    /// By a lock on this file, which is made if it is not there.
+    fn file(path: &Path) -> io::Result<Lock> {
+        let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: Some(file) }),
+            Err(std::fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
 }
 
 /// A file of a [`Storage`].
@@ -218,13 +246,20 @@ pub fn read_file(storage: &dyn Storage, path: &Path, bytes_max: u64) -> io::Resu
     Ok(bytes)
 }
 
+/// Where a file is written before it takes its name.
+pub(crate) fn temporary_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    name.into()
+}
+
 /// Puts a file with this content in place of what has the name, so that after a power cut it is the one or the other, whole.
 ///
 /// # Errors
 /// As the functions of [`Storage`]. What had the name is still there then.
 pub fn replace_file(storage: &dyn Storage, path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let temporary = path.with_extension("tmp");
+    let temporary = temporary_path(path);
     match storage.remove(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -1,30 +1,37 @@
 //! Files on the worker's ring.
 //!
 //! Reading, writing and syncing are operations of the ring. What happens once for a segment (names, folders, reserving blocks) goes
-//! to the pool for CPU work as plain calls. Appending goes past the page cache where the file system lets it: a durable write over blocks
-//! that were written before is one operation of the disk, takes half of the time of a write and a sync, and a fifth of their CPU. Off a fiber everything is a plain call, so that a log can be opened before its worker runs.
+//! to the pool for CPU work as plain calls. Appending goes past the page cache where the file system lets it, on a thread of its own. Off a fiber everything is a plain call, so that a log can be opened before its worker runs.
 
-use super::direct::Direct;
+use super::direct::{Aligned, BLOCK, Direct, Writers};
 use super::std_fs::{self, StdStorage};
-use super::{AppendError, DirEntry, SharedFile, Storage, StorageFile, append_buffered};
+use super::{AppendError, DirEntry, Lock, SharedFile, Storage, StorageFile, append_buffered};
 use rustix::fs::{OFlags, fdatasync, fstat, ftruncate};
 use rustix::io::{Errno, pread, pwrite};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use sws_runtime::fs::{File, OpenOptions};
-use sws_runtime::{JoinError, on_fiber, submit};
+use sws_runtime::{JoinError, on_fiber, sleep, submit};
+
+/// Blocks are made ready in pieces of so many bytes, with pauses in which appends get through.
+const PREPARE_BYTES: usize = 128 * 1024;
+const PREPARE_PAUSE: Duration = Duration::from_millis(1);
 
 /// The operating system's files, on the ring of the worker on whose fiber they are used.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RingStorage;
+#[derive(Clone, Debug, Default)]
+pub struct RingStorage {
+    writers: Arc<Writers>,
+}
 
 /// An open file, for the ring and for plain calls.
 #[derive(Debug)]
 struct RingFile {
     file: File,
     path: PathBuf,
+    writers: Arc<Writers>,
     /// Taken out while it is used.
     append: Mutex<Append>,
 }
@@ -41,11 +48,6 @@ enum Append {
 }
 
 impl RingFile {
-    fn share(file: std::fs::File, path: PathBuf) -> SharedFile {
-        let append = Mutex::new(Append::Unknown);
-        Arc::new(RingFile { file: File::from(OwnedFd::from(file)), path, append })
-    }
-
     /// For a plain call on another thread: it has the file open for itself.
     fn plain(&self) -> io::Result<OwnedFd> {
         self.file.as_fd().try_clone_to_owned()
@@ -55,14 +57,23 @@ impl RingFile {
     fn take_append(&self) -> io::Result<Append> {
         let known = std::mem::replace(&mut *self.lock(), Append::Buffered);
         let Append::Unknown = known else { return Ok(known) };
-        let flags = OFlags::DIRECT.bits() as i32;
-        match OpenOptions::new().read(true).write(true).custom_flags(flags).open(&self.path) {
-            Ok(file) => Ok(Append::Direct(Box::new(Direct::new(file)))),
-            Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(Append::Buffered),
+        match self.open_direct() {
+            Ok(Some(file)) => Ok(Append::Direct(Box::new(Direct::new(OwnedFd::from(file))))),
+            Ok(None) => Ok(Append::Buffered),
             Err(error) => {
                 *self.lock() = Append::Unknown;
                 Err(error)
             }
+        }
+    }
+
+    /// Opens the file past the page cache. `None` where the file system has no such way.
+    fn open_direct(&self) -> io::Result<Option<File>> {
+        let flags = OFlags::DIRECT.bits() as i32;
+        match OpenOptions::new().write(true).custom_flags(flags).open(&self.path) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -83,6 +94,17 @@ fn aside<T: Send + 'static>(call: impl FnOnce() -> io::Result<T> + Send + 'stati
     }
 }
 
+impl RingStorage {
+    fn share(&self, file: std::fs::File, path: &Path) -> SharedFile {
+        Arc::new(RingFile {
+            file: File::from(OwnedFd::from(file)),
+            path: path.to_owned(),
+            writers: Arc::clone(&self.writers),
+            append: Mutex::new(Append::Unknown),
+        })
+    }
+}
+
 /// A durable write is write and sync in one: only of a lack of space it is certain that it was the write.
 fn durable_error(error: io::Error) -> AppendError {
     match error.kind() {
@@ -94,12 +116,12 @@ fn durable_error(error: io::Error) -> AppendError {
 impl Storage for RingStorage {
     fn create(&self, path: &Path) -> io::Result<SharedFile> {
         let name = path.to_owned();
-        Ok(RingFile::share(aside(move || std_fs::create(&name))?, path.to_owned()))
+        Ok(self.share(aside(move || std_fs::create(&name))?, path))
     }
 
     fn open(&self, path: &Path, writable: bool) -> io::Result<SharedFile> {
         let name = path.to_owned();
-        Ok(RingFile::share(aside(move || std_fs::open(&name, writable))?, path.to_owned()))
+        Ok(self.share(aside(move || std_fs::open(&name, writable))?, path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -130,6 +152,10 @@ impl Storage for RingStorage {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let path = path.to_owned();
         aside(move || StdStorage.sync_dir(&path))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
+        Lock::file(path)
     }
 }
 
@@ -165,12 +191,19 @@ impl StorageFile for RingFile {
             return Ok(());
         }
         // Not the way that the committer may be using.
-        let flags = OFlags::DIRECT.bits() as i32;
-        match OpenOptions::new().write(true).custom_flags(flags).open(&self.path) {
-            Ok(file) => Direct::new(file).write_zeros(from, to),
-            Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(()),
-            Err(error) => Err(error),
+        let Some(file) = self.open_direct()? else { return Ok(()) };
+        let mut zeros = Aligned::default();
+        zeros.reserve(PREPARE_BYTES);
+        let mut at = from;
+        while at < to {
+            let len = PREPARE_BYTES.min((to - at) as usize);
+            match file.write_at(zeros.bytes(len), at)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => at += (count - count % BLOCK).max(BLOCK) as u64,
+            }
+            sleep(PREPARE_PAUSE)?;
         }
+        Ok(())
     }
 
     fn append(&self, data: &[u8], offset: u64, written: &mut dyn FnMut()) -> Result<(), AppendError> {
@@ -180,7 +213,7 @@ impl StorageFile for RingFile {
         let mut way = self.take_append().map_err(AppendError::Write)?;
         let result = match &mut way {
             Append::Direct(direct) => direct
-                .append(data, offset, |block, at| self.file.read_at(block, at))
+                .append(&self.writers, data, offset, |block, at| self.file.read_at(block, at))
                 .map(|()| written())
                 .map_err(durable_error),
             Append::Buffered | Append::Unknown => append_buffered(self, data, offset, written),

@@ -1,6 +1,6 @@
 //! Files by plain system calls, which block the calling thread.
 
-use super::{DirEntry, SharedFile, Storage, StorageFile};
+use super::{DirEntry, Lock, SharedFile, Storage, StorageFile};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 use std::fs;
@@ -62,6 +62,10 @@ impl Storage for StdStorage {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         fs::File::open(path)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
+        Lock::file(path)
     }
 }
 

@@ -1,0 +1,373 @@
+//! Group commit: what comes in while a batch is on its way to the disk is the next batch. No timer, and one write for each.
+
+use super::chunk::Chunk;
+use super::core::Core;
+use super::error::{ProduceError, is_cancelled, is_full};
+use super::partition::{Partition, now_ms};
+use super::queue::Batch;
+use super::segment_file::{Active, Sealed, segment_path};
+use crate::segment::{Footer, Index, SegmentHeader, topic_crc};
+use crate::storage::{AppendError, SharedFile, replace_file, write_all_at};
+use bytes::Bytes;
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use sws_runtime::{Cancelled, try_go};
+
+/// Says that the partition takes nothing, and why, until a person has looked.
+pub(super) const POISONED: &str = "poisoned";
+
+/// Why a batch was not written.
+enum Failure {
+    /// It was not, and nothing of it is in the files.
+    Refused(ProduceError),
+    /// It is not known what is on the disk.
+    Poison(String),
+    /// The worker ends.
+    Cancelled,
+}
+
+fn poison(path: &Path, what: impl Display) -> Failure {
+    Failure::Poison(format!("{}: {what}", path.display()))
+}
+
+impl Partition {
+    /// Writes batch after batch, until none waits.
+    pub(super) fn commit(self: &Rc<Self>, core: &Rc<Core>) {
+        let _guard = Panicked(self, core);
+        loop {
+            let Some(batch) = self.queue.borrow_mut().pop() else { break };
+            let result = match batch.places.is_empty() {
+                true => self.sync(core),
+                false => self.write(core, &batch).map(|synced| self.finish(core, batch, synced)),
+            };
+            if let Err(failure) = result {
+                self.fail(core, failure);
+            }
+            if let Some((from, to)) = self.plan_preparation() {
+                self.prepare(core, from, to);
+            }
+        }
+        self.idle.wake();
+    }
+
+    /// Writes a batch behind the others. Whether it is on the disk.
+    fn write(self: &Rc<Self>, core: &Rc<Core>, batch: &Batch) -> Result<bool, Failure> {
+        let is_over = {
+            let state = self.state.borrow();
+            let full = |active: &Active| active.is_full(batch.bytes.len(), self.config.segment_bytes);
+            state.active.as_ref().is_some_and(full)
+        };
+        if is_over {
+            self.seal(core)?;
+        }
+        if self.state.borrow().active.is_none() {
+            self.begin(core, batch.places[0].offset)?;
+        }
+        let (file, path, position, header) = self.open_active(core)?;
+        self.await_preparation(position + (header.len() + batch.bytes.len()) as u64)?;
+        let joined;
+        let data: &[u8] = if header.is_empty() {
+            &batch.bytes
+        } else {
+            joined = [&header[..], &batch.bytes].concat();
+            &joined
+        };
+        let result = self.append(&*file, data, position, batch);
+        match result {
+            Ok(synced) => Ok(synced),
+            Err(AppendError::Write(error)) if is_full(&error) => {
+                // What was written of it must not be there when something else is written behind it.
+                self.cut(&file, position).map_err(|error| poison(&path, error))?;
+                Err(Failure::Refused(ProduceError::StorageFull))
+            }
+            Err(AppendError::Write(error) | AppendError::Sync(error)) if is_cancelled(&error) => {
+                Err(Failure::Cancelled)
+            }
+            Err(error) => Err(poison(&path, error)),
+        }
+    }
+
+    /// Brings to the disk what was written without it.
+    fn sync(&self, core: &Core) -> Result<(), Failure> {
+        let (durable, end) = (self.state.borrow().durable, self.state.borrow().end);
+        if durable < end {
+            let (file, path, ..) = self.open_active(core)?;
+            file.sync().map_err(|error| match is_cancelled(&error) {
+                true => Failure::Cancelled,
+                false => poison(&path, AppendError::Sync(error)),
+            })?;
+            self.state.borrow_mut().durable = end;
+        }
+        let told = self.queue.borrow_mut().take_durable(end);
+        told.tell();
+        Ok(())
+    }
+
+    fn append(
+        &self,
+        file: &dyn crate::storage::StorageFile,
+        data: &[u8],
+        position: u64,
+        batch: &Batch,
+    ) -> Result<bool, AppendError> {
+        let mut written = || {
+            if batch.wants_written {
+                let told = self.queue.borrow_mut().take_written(batch.next);
+                told.tell();
+            }
+        };
+        if self.is_synced() {
+            file.append(data, position, &mut written)?;
+            return Ok(true);
+        }
+        write_all_at(file, data, position).map_err(AppendError::Write)?;
+        written();
+        if batch.wants_sync {
+            file.sync().map_err(AppendError::Sync)?;
+        }
+        Ok(batch.wants_sync)
+    }
+
+    /// The active segment's file, where to write, and the header if it is not yet in the file.
+    fn open_active(&self, core: &Core) -> Result<(SharedFile, std::path::PathBuf, u64, Vec<u8>), Failure> {
+        let (id, path, position, header) = {
+            let state = self.state.borrow();
+            let active = state.active.as_ref().expect("a segment was begun");
+            let header = if active.begun { Vec::new() } else { active.header.encode().to_vec() };
+            (active.id, active.path.clone(), active.position(), header)
+        };
+        let file = core.files.open(id, &path, true).map_err(|error| refuse(&path, error))?;
+        Ok((file, path, position, header))
+    }
+
+    /// Cuts the active file where the last good batch ends.
+    fn cut(&self, file: &SharedFile, position: u64) -> io::Result<()> {
+        file.set_size(position)?;
+        if let Some(active) = self.state.borrow_mut().active.as_mut() {
+            active.prepared = position;
+        }
+        Ok(())
+    }
+
+    /// A batch is written: everybody who waits for it hears of it.
+    fn finish(self: &Rc<Self>, core: &Rc<Core>, batch: Batch, synced: bool) {
+        let Batch { bytes, places, next, last_timestamp_ms, .. } = batch;
+        let len = bytes.len();
+        let mut state = self.state.borrow_mut();
+        let active = state.active.as_mut().expect("it was just written to");
+        let position = active.tally.records_bytes;
+        active.begun = true;
+        for place in &places {
+            active.index.push(place.offset, position + u64::from(place.at), last_timestamp_ms);
+        }
+        active.tally.push(&bytes, places.len() as u64, next, last_timestamp_ms);
+        state.end = next;
+        if synced {
+            state.durable = next;
+        }
+        state.producers.commit(next);
+        let chunk = Chunk::new(Bytes::from(bytes), places, next);
+        self.keep_recent(&mut state, core, chunk);
+        drop(state);
+        self.visible.set(next);
+        let told = {
+            let mut queue = self.queue.borrow_mut();
+            queue.release(len);
+            // Without a sync nobody waits for one: who does has asked for it with this batch or an earlier one.
+            queue.take_durable(next)
+        };
+        told.tell();
+        self.arrivals.wake();
+        core.publish(self, next);
+    }
+
+    fn fail(&self, core: &Core, failure: Failure) {
+        let (error, reason) = match failure {
+            Failure::Refused(error) => (error, None),
+            Failure::Cancelled => (ProduceError::Closed, Some("its worker has ended".to_owned())),
+            Failure::Poison(reason) => {
+                // It is only a help for whoever looks: the storage may take it or not.
+                let _ = replace_file(&*core.storage, &self.dir.join(POISONED), reason.as_bytes());
+                core.report(&format!("{}/{}: {reason}", self.topic, self.number));
+                (ProduceError::Poisoned { reason: reason.as_str().into() }, Some(reason))
+            }
+        };
+        let end = {
+            let mut state = self.state.borrow_mut();
+            state.producers.take_back();
+            if let Some(reason) = reason {
+                state.poison = Some(reason.into());
+            }
+            state.end
+        };
+        let told = self.queue.borrow_mut().fail(end, &error);
+        told.tell();
+    }
+
+    /// Makes the file of a new active segment.
+    fn begin(&self, core: &Core, base_offset: u64) -> Result<(), Failure> {
+        let path = segment_path(&self.dir, base_offset);
+        let header = SegmentHeader {
+            base_offset,
+            created_ms: now_ms(),
+            partition: self.number,
+            topic_crc: topic_crc(&self.topic),
+            compacted: false,
+        };
+        let file = match core.storage.create(&path) {
+            // Left by a start that failed for lack of space: it holds nothing.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let file = core.storage.open(&path, true).map_err(|error| refuse(&path, error))?;
+                file.set_size(0).map_err(|error| refuse(&path, error))?;
+                file
+            }
+            result => result.map_err(|error| refuse(&path, error))?,
+        };
+        core.storage.sync_dir(&self.dir).map_err(|error| match is_cancelled(&error) {
+            true => Failure::Cancelled,
+            false => poison(&self.dir, AppendError::Sync(error)),
+        })?;
+        let active = Active::new(path, header);
+        core.files.insert(active.id, file);
+        self.state.borrow_mut().active = Some(active);
+        Ok(())
+    }
+
+    /// Ends the active segment before its time, if nothing is just being written, and begins the next: the number of the next record
+    /// is then in the name of a file, whatever becomes of the others.
+    pub(super) fn roll(self: &Rc<Self>, core: &Rc<Core>) {
+        if std::mem::replace(&mut self.queue.borrow_mut().is_committing, true) {
+            return;
+        }
+        let end = self.state.borrow().end;
+        if let Err(failure) = self.seal(core).and_then(|()| self.begin(core, end)) {
+            self.fail(core, failure);
+        }
+        self.commit(core);
+    }
+
+    /// Ends the active segment: all of it is on the disk, and its footer says so.
+    fn seal(self: &Rc<Self>, core: &Rc<Core>) -> Result<(), Failure> {
+        self.await_preparation(u64::MAX)?;
+        let (id, path, footer) = {
+            let state = self.state.borrow();
+            let active = state.active.as_ref().expect("only an active segment is sealed");
+            (active.id, active.path.clone(), active.tally.footer())
+        };
+        let file = core.files.open(id, &path, true).map_err(|error| refuse(&path, error))?;
+        write_footer(&file, &footer).map_err(|error| match is_cancelled(&error) {
+            true => Failure::Cancelled,
+            false if is_full(&error) => Failure::Refused(ProduceError::StorageFull),
+            false => poison(&path, error),
+        })?;
+        core.files.remove(id);
+        let (sealed, index) = {
+            let mut state = self.state.borrow_mut();
+            let active = state.active.take().expect("it was there before");
+            state.durable = state.end;
+            let producers = state.producers.snapshot();
+            let sealed = Rc::new(Sealed::new(active.path, active.header, &active.tally));
+            let index = active.index.finish(sealed.size(), producers);
+            sealed.set_index(index.clone());
+            state.sealed.push_back(Rc::clone(&sealed));
+            (sealed, index)
+        };
+        self.write_index(core, &sealed, index);
+        core.wants_maintenance();
+        Ok(())
+    }
+
+    /// Writes an index beside its segment, on a fiber of its own. It can be made again, so nobody waits for it.
+    fn write_index(&self, core: &Rc<Core>, sealed: &Rc<Sealed>, index: Index) {
+        let (core, sealed) = (Rc::clone(core), Rc::clone(sealed));
+        let _ = try_go("log index", move || {
+            let path = sealed.index_path();
+            if let Err(error) = replace_file(&*core.storage, &path, &index.encode()) {
+                core.report(&format!("{}: not written, it will be made again: {error}", path.display()));
+            }
+        });
+    }
+
+    /// What blocks are to be made ready, if it is time.
+    fn plan_preparation(&self) -> Option<(u64, u64)> {
+        if !self.is_synced() || self.preparing.get() {
+            return None;
+        }
+        let mut state = self.state.borrow_mut();
+        state.active.as_mut().filter(|active| active.begun)?.plan_preparation(self.config.segment_bytes)
+    }
+
+    /// Makes blocks ready while others write before them.
+    fn prepare(self: &Rc<Self>, core: &Rc<Core>, from: u64, to: u64) {
+        let Some(id) = self.state.borrow().active.as_ref().map(|active| active.id) else { return };
+        self.preparing.set(true);
+        let (partition, shared) = (Rc::clone(self), Rc::clone(core));
+        let started = try_go("log prepare", move || {
+            let path = segment_path(&partition.dir, partition.active_base());
+            let done = shared.files.open(id, &path, true).and_then(|file| file.prepare(from, to));
+            if let Some(active) = partition.state.borrow_mut().active.as_mut()
+                && done.is_ok()
+            {
+                active.prepared = to;
+            }
+            partition.preparing.set(false);
+            partition.prepared.wake();
+        });
+        if started.is_none() {
+            self.preparing.set(false);
+        }
+    }
+
+    fn active_base(&self) -> u64 {
+        let state = self.state.borrow();
+        state.active.as_ref().map_or(state.end, |active| active.header.base_offset)
+    }
+
+    /// Waits until nobody makes blocks ready where the file is to be written up to `end`: zeros must not come behind records.
+    fn await_preparation(&self, end: u64) -> Result<(), Failure> {
+        while self.preparing.get() {
+            let state = self.state.borrow();
+            let from = state.active.as_ref().map_or(0, |active| active.prepared);
+            if end <= from.saturating_sub(4096) {
+                return Ok(());
+            }
+            drop(state);
+            self.prepared.wait("log prepare").map_err(|Cancelled| Failure::Cancelled)?;
+        }
+        Ok(())
+    }
+}
+
+/// Nobody waits for ever for a fiber that panicked.
+struct Panicked<'a>(&'a Rc<Partition>, &'a Rc<Core>);
+
+impl Drop for Panicked<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(self.1, Failure::Poison("the fiber that writes has panicked".to_owned()));
+            self.0.idle.wake();
+        }
+    }
+}
+
+/// Puts a footer behind the records and cuts the file there. What is ready behind it goes first, so that a file with a footer has it
+/// at its end.
+pub(super) fn write_footer(file: &SharedFile, footer: &Footer) -> io::Result<()> {
+    file.set_size(footer.records_bytes)?;
+    write_all_at(&**file, &footer.encode(), footer.records_bytes)?;
+    file.sync()
+}
+
+/// A file could not be opened or made: nothing was written.
+fn refuse(path: &Path, error: io::Error) -> Failure {
+    if is_full(&error) {
+        return Failure::Refused(ProduceError::StorageFull);
+    }
+    if is_cancelled(&error) {
+        return Failure::Cancelled;
+    }
+    Failure::Refused(ProduceError::Storage { reason: Arc::from(format!("{}: {error}", path.display())) })
+}

@@ -1,0 +1,96 @@
+//! What is done in the background: retention by age and size, and compaction.
+
+use super::compact;
+use super::core::{Core, Topic};
+use super::partition::{Partition, now_ms};
+use super::segment_file::Sealed;
+use std::rc::Rc;
+use sws_runtime::{Cancelled, timeout};
+
+/// Looks at all topics now and then, until the worker ends.
+pub(super) fn run(core: &Rc<Core>) {
+    loop {
+        let waited = timeout(core.options.maintenance_interval, || {
+            while !core.is_maintenance_due.replace(false) {
+                core.maintenance.wait("log maintenance")?;
+            }
+            Ok::<(), Cancelled>(())
+        });
+        if waited.is_ok_and(|waited| waited.is_err()) || core.is_closed.get() || pass(core).is_err() {
+            return;
+        }
+    }
+}
+
+/// Does what is due.
+pub(super) fn pass(core: &Rc<Core>) -> Result<(), Cancelled> {
+    let topics: Vec<Rc<Topic>> = core.topics.borrow().values().cloned().collect();
+    for topic in topics {
+        for partition in &topic.partitions {
+            if partition.is_deleted.get() {
+                break;
+            }
+            retain(core, partition);
+            if topic.config.compact {
+                compact::compact(core, partition)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the segments that are too old or too much.
+fn retain(core: &Rc<Core>, partition: &Rc<Partition>) {
+    let config = &partition.config;
+    if config.retention_age.is_none() && config.retention_bytes.is_none() {
+        return;
+    }
+    let age = config.retention_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    let oldest = age.map_or(0, |age| now_ms().saturating_sub(age));
+    let is_stale = {
+        let state = partition.state.borrow();
+        let stale = |active: &super::segment_file::Active| {
+            active.tally.count > 0 && active.tally.last_timestamp_ms < oldest
+        };
+        state.poison.is_none() && state.active.as_ref().is_some_and(stale)
+    };
+    if is_stale {
+        partition.roll(core);
+    }
+    let mut deleted = Vec::new();
+    {
+        let mut state = partition.state.borrow_mut();
+        let mut bytes = state.bytes();
+        while let Some(segment) = state.sealed.front() {
+            // The name of the last file says which number comes next.
+            let is_last = state.sealed.len() == 1 && state.active.is_none();
+            let is_old = segment.damage.is_none() && segment.last_timestamp_ms < oldest;
+            let is_much = config.retention_bytes.is_some_and(|max| bytes > max);
+            if is_last || !(is_old || is_much) {
+                break;
+            }
+            bytes -= segment.size();
+            deleted.extend(state.sealed.pop_front());
+        }
+    }
+    if !deleted.is_empty() {
+        delete(core, partition, &deleted);
+    }
+}
+
+fn delete(core: &Core, partition: &Partition, segments: &[Rc<Sealed>]) {
+    for segment in segments {
+        core.files.remove(segment.id);
+        for path in [segment.index_path(), segment.path.clone()] {
+            match core.storage.remove(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    core.report(&format!("{}: not deleted: {error}", path.display()));
+                }
+                _ => {}
+            }
+        }
+    }
+    if let Err(error) = core.storage.sync_dir(&partition.dir) {
+        core.report(&format!("{}: {error}", partition.dir.display()));
+    }
+}

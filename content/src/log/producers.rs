@@ -1,0 +1,184 @@
+//! The last numbers of idempotent producers. Pure.
+
+use crate::segment::ProducerEntry;
+use std::collections::HashMap;
+
+/// The last record of a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Last {
+    sequence: u32,
+    offset: u64,
+    timestamp_ms: u64,
+    /// When it was last seen, in order.
+    seen: u64,
+}
+
+/// What a producer's number means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// New: to be written.
+    Next,
+    /// Written before, and it is known where.
+    Duplicate { offset: u64 },
+    /// Written before; where is not known any more.
+    Old,
+    /// Numbers are missing.
+    Gap { expected: u32 },
+}
+
+/// The producers of a partition, as many as may be remembered.
+///
+/// A batch has consecutive numbers and offsets, so the last record says where all of those are that came with it, and as far
+/// back as the producer was alone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Producers {
+    known: HashMap<u64, Last>,
+    /// What is on its way to the disk: it counts, but is taken back when it fails.
+    pending: HashMap<u64, Last>,
+    seen: u64,
+    max: usize,
+}
+
+impl Producers {
+    pub(super) fn new(max: usize) -> Producers {
+        Producers { max: max.max(1), ..Producers::default() }
+    }
+
+    /// What `count` records from this number on are. Numbers wrap around.
+    pub(super) fn judge(&self, producer_id: u64, sequence: u32, count: u32) -> Verdict {
+        let Some(last) = self.pending.get(&producer_id).or_else(|| self.known.get(&producer_id)) else {
+            return Verdict::Next;
+        };
+        let expected = last.sequence.wrapping_add(1);
+        if sequence == expected {
+            return Verdict::Next;
+        }
+        // How many numbers before the last one it lies.
+        let behind = last.sequence.wrapping_sub(sequence);
+        if behind >= u32::MAX / 2 {
+            return Verdict::Gap { expected };
+        }
+        if behind.wrapping_add(1) == count {
+            return Verdict::Duplicate { offset: last.offset - u64::from(behind) };
+        }
+        Verdict::Old
+    }
+
+    /// Takes a record note of that is on its way.
+    pub(super) fn push_pending(&mut self, producer_id: u64, sequence: u32, offset: u64, timestamp_ms: u64) {
+        self.seen += 1;
+        self.pending.insert(producer_id, Last { sequence, offset, timestamp_ms, seen: self.seen });
+    }
+
+    /// All below this offset is written.
+    pub(super) fn commit(&mut self, next: u64) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let done: Vec<u64> =
+            self.pending.iter().filter(|(_, last)| last.offset < next).map(|(&id, _)| id).collect();
+        for id in done {
+            if let Some(last) = self.pending.remove(&id) {
+                self.known.insert(id, last);
+            }
+        }
+        self.trim();
+    }
+
+    /// What was on its way is not written.
+    pub(super) fn take_back(&mut self) {
+        self.pending.clear();
+    }
+
+    /// Takes a record note of that was read.
+    pub(super) fn push(&mut self, entry: ProducerEntry) {
+        self.seen += 1;
+        let ProducerEntry { producer_id, sequence, offset, timestamp_ms } = entry;
+        self.known.insert(producer_id, Last { sequence, offset, timestamp_ms, seen: self.seen });
+        if self.known.len() > 2 * self.max {
+            self.trim();
+        }
+    }
+
+    /// Forgets those that were silent for longest.
+    fn trim(&mut self) {
+        if self.known.len() <= self.max {
+            return;
+        }
+        let mut seen: Vec<u64> = self.known.values().map(|last| last.seen).collect();
+        let excess = self.known.len() - self.max;
+        let (_, &mut limit, _) = seen.select_nth_unstable(excess - 1);
+        self.known.retain(|_, last| last.seen > limit);
+    }
+
+    /// What is written, the one that was silent for longest first.
+    pub(super) fn snapshot(&self) -> Vec<ProducerEntry> {
+        let mut all: Vec<(&u64, &Last)> = self.known.iter().collect();
+        all.sort_by_key(|(_, last)| last.seen);
+        all.into_iter()
+            .map(|(&producer_id, last)| ProducerEntry {
+                producer_id,
+                sequence: last.sequence,
+                offset: last.offset,
+                timestamp_ms: last.timestamp_ms,
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(producer_id: u64, sequence: u32, offset: u64) -> ProducerEntry {
+        ProducerEntry { producer_id, sequence, offset, timestamp_ms: 0 }
+    }
+
+    #[test]
+    fn numbers_are_new_old_or_missing() {
+        let mut producers = Producers::new(10);
+        assert_eq!(producers.judge(7, 100, 1), Verdict::Next, "an unknown one begins where it likes");
+        producers.push(entry(7, 102, 50));
+        assert_eq!(producers.judge(7, 103, 5), Verdict::Next);
+        assert_eq!(producers.judge(7, 104, 1), Verdict::Gap { expected: 103 });
+        assert_eq!(producers.judge(7, 102, 1), Verdict::Duplicate { offset: 50 });
+        assert_eq!(producers.judge(7, 100, 3), Verdict::Duplicate { offset: 48 });
+        assert_eq!(producers.judge(7, 90, 1), Verdict::Old);
+    }
+
+    #[test]
+    fn numbers_wrap_around() {
+        let mut producers = Producers::new(10);
+        producers.push(entry(7, u32::MAX, 50));
+        assert_eq!(producers.judge(7, 0, 1), Verdict::Next);
+        producers.push(entry(7, 1, 52));
+        assert_eq!(producers.judge(7, u32::MAX, 3), Verdict::Duplicate { offset: 50 });
+        assert_eq!(producers.judge(7, 3, 1), Verdict::Gap { expected: 2 });
+    }
+
+    #[test]
+    fn what_is_on_its_way_counts_until_it_fails() {
+        let mut producers = Producers::new(10);
+        producers.push(entry(7, 1, 10));
+        producers.push_pending(7, 2, 11, 0);
+        producers.push_pending(8, 0, 12, 0);
+        assert_eq!(producers.judge(7, 2, 1), Verdict::Duplicate { offset: 11 });
+        producers.commit(12);
+        producers.take_back();
+        assert_eq!(producers.judge(7, 3, 1), Verdict::Next);
+        assert_eq!(producers.snapshot(), [entry(7, 2, 11)]);
+    }
+
+    #[test]
+    fn the_silent_ones_are_forgotten() {
+        let mut producers = Producers::new(3);
+        for id in 1..=20 {
+            producers.push_pending(id, 0, id, 0);
+            producers.commit(id + 1);
+        }
+        assert_eq!(
+            producers.snapshot().iter().map(|entry| entry.producer_id).collect::<Vec<_>>(),
+            [18, 19, 20]
+        );
+    }
+}

@@ -1,0 +1,273 @@
+//! Reading: from memory what was written last, from shared chunks what is older.
+
+use super::chunk::Chunk;
+use super::core::Core;
+use super::error::FetchError;
+use super::partition::{Partition, State};
+use super::record::{Part, Records};
+use super::recover::scan;
+use super::segment_file::{Active, Sealed};
+use crate::segment::{HEADER_BYTES, Index, IndexBuilder, IndexEntry};
+use crate::storage::{StorageFile, read_file, read_full_at};
+use bytes::Bytes;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use sws_runtime::timeout;
+
+/// How much a fetch returns at most.
+///
+/// The first record is returned whatever its size.
+///
+/// ```
+/// use sws_content::log::FetchMax;
+///
+/// assert_eq!(FetchMax::default().bytes, 1 << 20);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchMax {
+    /// Records.
+    pub records: usize,
+    /// Bytes of them, as they are stored.
+    pub bytes: usize,
+}
+
+impl Default for FetchMax {
+    fn default() -> FetchMax {
+        FetchMax { records: usize::MAX, bytes: 1 << 20 }
+    }
+}
+
+/// Where a chunk lies in a file.
+struct Extent {
+    file_id: u64,
+    path: PathBuf,
+    writable: bool,
+    from: u64,
+    to: u64,
+    /// One past the last offset that it stands for.
+    next: u64,
+    /// Whether it stays as it is.
+    is_final: bool,
+}
+
+/// What is to be done for an offset.
+enum Found {
+    /// It is in memory.
+    Recent(Arc<Chunk>),
+    /// It lies in the active segment.
+    Extent(Extent),
+    /// It lies in this sealed segment.
+    Sealed(Rc<Sealed>),
+}
+
+impl Partition {
+    /// The offsets that are kept: the oldest, and the one behind the last that readers see.
+    pub(super) fn range(&self) -> (u64, u64) {
+        (self.state.borrow().low(), self.visible.get())
+    }
+
+    /// Records from an offset on, as many as there are and may be. None at the end.
+    pub(super) fn fetch(&self, core: &Core, offset: u64, max: FetchMax) -> Result<Records, FetchError> {
+        let (low, high) = self.range();
+        if self.is_deleted.get() {
+            return Err(FetchError::UnknownTopic);
+        }
+        if offset < low || offset > high {
+            return Err(FetchError::OutOfRange { low, high });
+        }
+        let mut records = Records { parts: Vec::new(), low, high, next: offset };
+        let (mut count, mut bytes) = (0, 0);
+        while records.next < high && count < max.records && bytes < max.bytes {
+            let chunk = match self.chunk_at(core, records.next) {
+                // What was read so far is good; the next call meets the error again.
+                Err(_) if count > 0 => break,
+                // Retention may have taken it meanwhile.
+                Err(_) if records.next < self.range().0 => {
+                    let (low, high) = self.range();
+                    return Err(FetchError::OutOfRange { low, high });
+                }
+                result => result?,
+            };
+            let from = chunk.find(records.next);
+            let end = chunk.find(high);
+            let to = limit(&chunk, from, end, max.records - count, max.bytes - bytes, count == 0);
+            if to > from {
+                count += to - from;
+                bytes += chunk.bytes_between(from, to);
+                records.next = if to == chunk.len() { chunk.next().min(high) } else { chunk.offset(to) };
+                records.parts.push(Part { chunk, from, to });
+            } else if from < end {
+                break;
+            } else {
+                // Compaction has taken the rest of this chunk.
+                assert!(chunk.next() > records.next, "a chunk goes on behind its offset");
+                records.next = chunk.next().min(high);
+            }
+        }
+        Ok(records)
+    }
+
+    /// As [`fetch`](Partition::fetch); at the end it waits for a record, at most for a time.
+    pub(super) fn fetch_wait(
+        &self,
+        core: &Core,
+        offset: u64,
+        max: FetchMax,
+        wait: Duration,
+    ) -> Result<Records, FetchError> {
+        let records = self.fetch(core, offset, max)?;
+        if records.next > offset || wait.is_zero() {
+            return Ok(records);
+        }
+        match self.wait_visible(offset + 1, wait) {
+            Ok(()) | Err(FetchError::TimedOut) => self.fetch(core, offset, max),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until readers see all below `next`.
+    pub(super) fn wait_visible(&self, next: u64, wait: Duration) -> Result<(), FetchError> {
+        let waited = timeout(wait, || {
+            while self.visible.get() < next {
+                if self.is_deleted.get() {
+                    return Err(FetchError::UnknownTopic);
+                }
+                self.arrivals.wait("log records")?;
+            }
+            Ok(())
+        });
+        match waited {
+            Ok(result) => result,
+            Err(_) if self.visible.get() >= next => Ok(()),
+            Err(_) => Err(FetchError::TimedOut),
+        }
+    }
+
+    /// The chunk with the record of this offset, or with the next one that compaction has left.
+    fn chunk_at(&self, core: &Core, offset: u64) -> Result<Arc<Chunk>, FetchError> {
+        loop {
+            let found = self.find(&self.state.borrow(), offset);
+            let (id, result) = match found {
+                Found::Recent(chunk) => return Ok(chunk),
+                Found::Extent(extent) => (extent.file_id, read_shared(core, &extent)),
+                Found::Sealed(sealed) => {
+                    let index = sealed.index(|| load_index(core, &sealed));
+                    let extent = index.map(|index| sealed_extent(&sealed, &index, offset));
+                    (sealed.id, extent.and_then(|extent| read_shared(core, &extent)))
+                }
+            };
+            // While it was read, the segment may have been sealed, or another file may have taken its name.
+            if result.is_ok() || self.file_at(offset) == Some(id) {
+                return result;
+            }
+            if offset < self.range().0 {
+                return result;
+            }
+        }
+    }
+
+    /// The file in which a record lies.
+    fn file_at(&self, offset: u64) -> Option<u64> {
+        let state = self.state.borrow();
+        let at = state.sealed.partition_point(|segment| segment.next <= offset);
+        let active = || state.active.as_ref().map(|active| active.id);
+        state.sealed.get(at).map(|segment| segment.id).or_else(active)
+    }
+
+    fn find(&self, state: &State, offset: u64) -> Found {
+        if state.recent.front().is_some_and(|oldest| oldest.first() <= offset) {
+            let at = state.recent.partition_point(|chunk| chunk.next() <= offset);
+            return Found::Recent(Arc::clone(&state.recent[at]));
+        }
+        let at = state.sealed.partition_point(|segment| segment.next <= offset);
+        match state.sealed.get(at) {
+            Some(sealed) => Found::Sealed(Rc::clone(sealed)),
+            None => Found::Extent(active_extent(state, offset)),
+        }
+    }
+}
+
+/// How far a fetch goes in a chunk.
+fn limit(chunk: &Chunk, from: usize, end: usize, records: usize, bytes: usize, is_first: bool) -> usize {
+    let most = end.min(from.saturating_add(records));
+    let mut to = from;
+    while to < most && chunk.bytes_between(from, to + 1) <= bytes {
+        to += 1;
+    }
+    if to == from && is_first && from < most { from + 1 } else { to }
+}
+
+/// Where the chunk of an offset begins, and the entry of the next one. The first chunk begins behind the header, also when
+/// compaction has taken what stood before its first record.
+fn bounds(entries: &[IndexEntry], offset: u64) -> (u64, Option<IndexEntry>) {
+    let behind = entries.partition_point(|entry| entry.offset <= offset).max(1);
+    let from = entries.get(behind - 1).map_or(HEADER_BYTES as u64, |entry| entry.position);
+    (from, entries.get(behind).copied())
+}
+
+fn active_extent(state: &State, offset: u64) -> Extent {
+    let active: &Active =
+        state.active.as_ref().expect("what is neither sealed nor recent is in the active segment");
+    let (from, behind) = bounds(active.index.entries(), offset);
+    let (to, next) =
+        behind.map_or((active.tally.records_bytes, state.end), |entry| (entry.position, entry.offset));
+    Extent {
+        file_id: active.id,
+        path: active.path.clone(),
+        writable: true,
+        from,
+        to,
+        next,
+        is_final: behind.is_some(),
+    }
+}
+
+fn sealed_extent(sealed: &Sealed, index: &Index, offset: u64) -> Extent {
+    let (from, behind) = bounds(&index.entries, offset);
+    let (to, next) =
+        behind.map_or((sealed.records_bytes, sealed.next), |entry| (entry.position, entry.offset));
+    Extent { file_id: sealed.id, path: sealed.path.clone(), writable: false, from, to, next, is_final: true }
+}
+
+/// Reads a chunk; one that stays as it is, for all.
+fn read_shared(core: &Core, extent: &Extent) -> Result<Arc<Chunk>, FetchError> {
+    match extent.is_final {
+        true => core.cache.load((extent.file_id, extent.from), || read_chunk(core, extent)),
+        false => read_chunk(core, extent).map(Arc::new),
+    }
+}
+
+fn read_chunk(core: &Core, extent: &Extent) -> Result<Chunk, FetchError> {
+    let file = core.files.open(extent.file_id, &extent.path, extent.writable)?;
+    let mut bytes = vec![0; (extent.to - extent.from) as usize];
+    let filled = read_full_at(&*file, &mut bytes, extent.from)?;
+    let corrupt =
+        |at: usize| FetchError::Corrupt { path: extent.path.clone(), position: extent.from + at as u64 };
+    if filled < bytes.len() {
+        return Err(corrupt(filled));
+    }
+    Chunk::check(Bytes::from(bytes), extent.next).map_err(corrupt)
+}
+
+/// The index of a sealed segment, from its file or, if that is of no use, from the segment.
+fn load_index(core: &Core, sealed: &Sealed) -> Result<Index, FetchError> {
+    let stored = read_file(&*core.storage, &sealed.index_path(), u64::MAX).ok();
+    if let Some(index) = stored.and_then(|bytes| Index::decode(&bytes).ok())
+        && index.segment_bytes == sealed.size()
+        && index.base_offset == sealed.base()
+    {
+        return Ok(index);
+    }
+    let file = core.files.open(sealed.id, &sealed.path, false)?;
+    build_index(&*file, sealed)
+}
+
+fn build_index(file: &dyn StorageFile, sealed: &Sealed) -> Result<Index, FetchError> {
+    let mut builder = IndexBuilder::new(sealed.base());
+    scan(file, sealed.base(), |position, record| {
+        builder.push(record.offset, position, record.timestamp_ms);
+    })?;
+    Ok(builder.finish(sealed.size(), Vec::new()))
+}

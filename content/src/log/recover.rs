@@ -1,0 +1,413 @@
+//! Opening a partition: what of its files is good, what was on its way to the disk when the power went, and what is damaged.
+//!
+//! Sealed segments are taken at their footer's word; a bad byte in one is found when it is read. The active segment is read whole.
+
+use super::error::OpenError;
+use super::options::LogOptions;
+use super::partition::State;
+use super::producers::Producers;
+use super::segment_file::{Active, Sealed, segment_path};
+use crate::segment::{
+    FOOTER_BYTES, Footer, HEADER_BYTES, Index, IndexBuilder, ProducerEntry, RecordRef, ScanEnd, Scanner,
+    SegmentHeader, Step, TailVerdict, judge_tail, topic_crc,
+};
+use crate::storage::{SharedFile, Storage, StorageFile, read_file, read_full_at};
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Bytes that are read at once.
+const READ_BYTES: usize = 1024 * 1024;
+/// Bytes of an index file, at most.
+const INDEX_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// What was found of a partition when its log was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartitionReport {
+    /// Its topic.
+    pub topic: String,
+    /// Its number.
+    pub partition: u32,
+    /// Records that it has.
+    pub records: u64,
+    /// Bytes behind the last good record that were cut: they had not been acknowledged as durable.
+    pub bytes_cut: u64,
+    /// Index files that were made again.
+    pub indexes_rebuilt: u32,
+    /// What is damaged, with file and place. If it is the active segment, nothing can be produced until it is repaired.
+    pub damage: Vec<String>,
+}
+
+/// A partition's state, without what only its worker can have.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub(super) sealed: Vec<Sealed>,
+    pub(super) active: Option<Active>,
+    pub(super) end: u64,
+    pub(super) producers: Producers,
+    pub(super) poison: Option<String>,
+}
+
+impl Recovered {
+    pub(super) fn into_state(self) -> State {
+        State {
+            sealed: self.sealed.into_iter().map(Rc::new).collect(),
+            active: self.active,
+            end: self.end,
+            durable: self.end,
+            producers: self.producers,
+            poison: self.poison.map(Into::into),
+            recent: VecDeque::new(),
+            recent_bytes: 0,
+        }
+    }
+}
+
+/// Where a partition lies and what it is.
+pub(super) struct Place<'a> {
+    pub(super) storage: &'a dyn Storage,
+    pub(super) dir: &'a Path,
+    pub(super) topic: &'a str,
+    pub(super) partition: u32,
+}
+
+impl Place<'_> {
+    fn failed(&self, path: &Path, source: io::Error) -> OpenError {
+        OpenError::Storage { path: path.to_owned(), source }
+    }
+}
+
+/// Opens a partition. Torn tails are cut; nothing else is changed.
+pub(super) fn recover(
+    place: &Place<'_>,
+    options: &LogOptions,
+) -> Result<(Recovered, PartitionReport), OpenError> {
+    let mut report = PartitionReport {
+        topic: place.topic.to_owned(),
+        partition: place.partition,
+        ..PartitionReport::default()
+    };
+    let bases = list_segments(place, true)?;
+    let known_durable = super::checkpoint::read(place.storage, place.dir);
+    let mut recovered = Recovered {
+        sealed: Vec::new(),
+        active: None,
+        end: 0,
+        producers: Producers::new(options.producers_max),
+        poison: read_poison(place),
+    };
+    for (number, &base) in bases.iter().enumerate() {
+        if number > 0 && base != recovered.end {
+            let what = format!("records {} to {base} are missing before it", recovered.end);
+            report.damage.push(format!("{}: {what}", segment_path(place.dir, base).display()));
+        }
+        match bases.get(number + 1) {
+            Some(&next) => open_sealed(place, base, next, &mut recovered, &mut report)?,
+            None => open_last(place, base, known_durable, &mut recovered, &mut report)?,
+        }
+    }
+    if bases.is_empty() && known_durable > 0 {
+        let what = format!("records up to {known_durable} were on the disk, and there is no segment");
+        recovered.poison.get_or_insert(format!("{}: {what}", place.dir.display()));
+    }
+    let low = recovered.sealed.first().map_or(0, Sealed::base);
+    let low = if recovered.sealed.is_empty() {
+        recovered.active.as_ref().map_or(recovered.end, |active| active.header.base_offset)
+    } else {
+        low
+    };
+    report.records = recovered.end.saturating_sub(low);
+    if let Some(reason) = &recovered.poison {
+        report.damage.push(reason.clone());
+    }
+    Ok((recovered, report))
+}
+
+fn read_poison(place: &Place<'_>) -> Option<String> {
+    let path = place.dir.join(super::commit::POISONED);
+    match read_file(place.storage, &path, 64 * 1024) {
+        Ok(reason) => Some(String::from_utf8_lossy(&reason).into_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => Some(format!("{}: {error}", path.display())),
+    }
+}
+
+/// The base offsets of the segments, rising. To `clean`, what was left half made is taken away.
+pub(super) fn list_segments(place: &Place<'_>, clean: bool) -> Result<Vec<u64>, OpenError> {
+    let entries = match place.storage.list(place.dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        result => result.map_err(|error| place.failed(place.dir, error))?,
+    };
+    let mut bases = Vec::new();
+    for entry in entries.iter().filter(|entry| !entry.is_dir) {
+        match entry.name.rsplit_once('.') {
+            Some((stem, "seg")) if stem.len() == 20 => bases.extend(stem.parse::<u64>()),
+            Some((_, "tmp")) if clean => {
+                // Nobody looks for it; one that cannot be taken away is as good as gone.
+                let _ = place.storage.remove(&place.dir.join(&entry.name));
+            }
+            _ => {}
+        }
+    }
+    bases.sort_unstable();
+    Ok(bases)
+}
+
+/// Takes a segment that another follows at its footer's word.
+fn open_sealed(
+    place: &Place<'_>,
+    base: u64,
+    next: u64,
+    recovered: &mut Recovered,
+    report: &mut PartitionReport,
+) -> Result<(), OpenError> {
+    let path = segment_path(place.dir, base);
+    let file = place.storage.open(&path, false).map_err(|error| place.failed(&path, error))?;
+    let size = file.size().map_err(|error| place.failed(&path, error))?;
+    match read_frame(place, &*file, base, size) {
+        Ok((header, footer)) if footer.next_offset == next => {
+            let sealed = sealed_of(path, header, &footer);
+            load_index(place, &sealed, &file, recovered, report);
+            recovered.sealed.push(sealed);
+        }
+        result => {
+            let what = match result {
+                Ok((_, footer)) => format!("it ends at {}, the next begins at {next}", footer.next_offset),
+                Err(what) => what,
+            };
+            let damage = format!("{}: {what}", path.display());
+            report.damage.push(damage.clone());
+            let header = SegmentHeader {
+                base_offset: base,
+                created_ms: 0,
+                partition: place.partition,
+                topic_crc: topic_crc(place.topic),
+                compacted: false,
+            };
+            recovered.sealed.push(Sealed::damaged(path, header, next, size, damage));
+        }
+    }
+    recovered.end = next;
+    Ok(())
+}
+
+fn sealed_of(path: PathBuf, header: SegmentHeader, footer: &Footer) -> Sealed {
+    let tally = crate::segment::Tally {
+        count: footer.count,
+        next_offset: footer.next_offset,
+        last_timestamp_ms: footer.last_timestamp_ms,
+        records_bytes: footer.records_bytes,
+        segment_crc: footer.segment_crc,
+    };
+    Sealed::new(path, header, &tally)
+}
+
+/// The header and the footer of a sealed segment, if they are what they must be.
+fn read_frame(
+    place: &Place<'_>,
+    file: &dyn StorageFile,
+    base: u64,
+    size: u64,
+) -> Result<(SegmentHeader, Footer), String> {
+    let header = read_header(place, file, base)?;
+    if size < (HEADER_BYTES + FOOTER_BYTES) as u64 {
+        return Err("it is too short for a sealed segment".to_owned());
+    }
+    let mut bytes = [0; FOOTER_BYTES];
+    let at = size - FOOTER_BYTES as u64;
+    read_full_at(file, &mut bytes, at).map_err(|error| error.to_string())?;
+    let footer = Footer::find(&bytes).map_err(|error| format!("its footer: {error}"))?;
+    if footer.records_bytes != at {
+        return Err(format!("its footer says {} bytes, it stands at {at}", footer.records_bytes));
+    }
+    Ok((header, footer))
+}
+
+fn read_header(place: &Place<'_>, file: &dyn StorageFile, base: u64) -> Result<SegmentHeader, String> {
+    let mut bytes = [0; HEADER_BYTES];
+    let filled = read_full_at(file, &mut bytes, 0).map_err(|error| error.to_string())?;
+    let header = SegmentHeader::decode(&bytes[..filled]).map_err(|error| format!("its header: {error}"))?;
+    check_header(place, &header, base)?;
+    Ok(header)
+}
+
+fn check_header(place: &Place<'_>, header: &SegmentHeader, base: u64) -> Result<(), String> {
+    if header.base_offset != base {
+        return Err(format!("its header says that it begins at {}", header.base_offset));
+    }
+    if header.partition != place.partition || header.topic_crc != topic_crc(place.topic) {
+        return Err("it belongs to another topic or partition".to_owned());
+    }
+    Ok(())
+}
+
+/// Loads the index of a sealed segment for the producers in it, or makes it again.
+fn load_index(
+    place: &Place<'_>,
+    sealed: &Sealed,
+    file: &SharedFile,
+    recovered: &mut Recovered,
+    report: &mut PartitionReport,
+) {
+    let path = sealed.index_path();
+    let stored = read_file(place.storage, &path, INDEX_BYTES_MAX).ok();
+    let index = stored
+        .and_then(|bytes| Index::decode(&bytes).ok())
+        .filter(|index| index.segment_bytes == sealed.size());
+    if let Some(index) = index {
+        for &producer in &index.producers {
+            recovered.producers.push(producer);
+        }
+        sealed.set_index(index);
+        return;
+    }
+    report.indexes_rebuilt += 1;
+    let mut builder = IndexBuilder::new(sealed.base());
+    let end = scan(&**file, sealed.base(), |position, record| {
+        builder.push(record.offset, position, record.timestamp_ms);
+        note_producer(&mut recovered.producers, record);
+    });
+    match end.map(|end| end.sealed().map(drop).map_err(|error| (end.position, error))) {
+        Ok(Ok(())) => {
+            let index = builder.finish(sealed.size(), recovered.producers.snapshot());
+            // It is made again the next time too if the storage does not take it.
+            let _ = crate::storage::replace_file(place.storage, &path, &index.encode());
+            sealed.set_index(index);
+        }
+        Ok(Err((position, error))) => {
+            report.damage.push(format!("{}: at byte {position}: {error}", sealed.path.display()));
+            sealed.set_index(builder.finish(sealed.size(), Vec::new()));
+        }
+        Err(error) => report.damage.push(format!("{}: {error}", sealed.path.display())),
+    }
+}
+
+fn note_producer(producers: &mut Producers, record: &RecordRef<'_>) {
+    if record.producer_id != 0 {
+        producers.push(ProducerEntry {
+            producer_id: record.producer_id,
+            sequence: record.sequence,
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+        });
+    }
+}
+
+/// Reads a whole segment, and calls `each` for every good record.
+pub(super) fn scan(
+    file: &dyn StorageFile,
+    base: u64,
+    mut each: impl FnMut(u64, &RecordRef<'_>),
+) -> io::Result<ScanEnd> {
+    let mut scanner = Scanner::new(base);
+    let mut buffer = vec![0; READ_BYTES];
+    let mut at = 0;
+    loop {
+        let filled = read_full_at(file, &mut buffer, at)?;
+        at += filled as u64;
+        let mut chunk = &buffer[..filled];
+        loop {
+            match scanner.step(&mut chunk) {
+                Step::Record { position, record } => each(position, &record),
+                Step::NeedMore => break,
+                Step::Stopped => return Ok(scanner.finish()),
+            }
+        }
+        if filled < READ_BYTES {
+            return Ok(scanner.finish());
+        }
+    }
+}
+
+/// Reads the last segment, and decides what of it is good.
+fn open_last(
+    place: &Place<'_>,
+    base: u64,
+    known_durable: u64,
+    recovered: &mut Recovered,
+    report: &mut PartitionReport,
+) -> Result<(), OpenError> {
+    let path = segment_path(place.dir, base);
+    let failed = |error| place.failed(&path, error);
+    let file = place.storage.open(&path, true).map_err(failed)?;
+    let size = file.size().map_err(failed)?;
+    if let Ok((header, footer)) = read_frame(place, &*file, base, size) {
+        if known_durable > footer.next_offset {
+            let what = format!("records {} to {known_durable} are missing behind it", footer.next_offset);
+            recovered.poison.get_or_insert(format!("{}: {what}", path.display()));
+        }
+        let sealed = sealed_of(path, header, &footer);
+        load_index(place, &sealed, &file, recovered, report);
+        recovered.end = sealed.next;
+        recovered.sealed.push(sealed);
+        return Ok(());
+    }
+    let mut index = IndexBuilder::new(base);
+    let mut last = Vec::new();
+    let end = scan(&*file, base, |position, record| {
+        index.push(record.offset, position, record.timestamp_ms);
+        if record.producer_id != 0 {
+            last.push((record.offset, record.producer_id, record.sequence, record.timestamp_ms));
+        }
+    })
+    .map_err(failed)?;
+    let verdict = judge(&*file, &end, size, known_durable).map_err(failed)?;
+    let (position, next) = match verdict {
+        TailVerdict::Clean { position, next_offset } => (position, next_offset),
+        TailVerdict::Torn { position, next_offset, bytes_cut } => {
+            report.bytes_cut = bytes_cut;
+            file.set_size(position).map_err(failed)?;
+            (position, next_offset)
+        }
+        TailVerdict::Corrupt { position, offset, evidence } => {
+            let what =
+                format!("{}: damaged at byte {position} (offset {offset}): {evidence}", path.display());
+            recovered.poison.get_or_insert(what);
+            (end.whole.records_bytes, end.whole.next_offset)
+        }
+    };
+    // What a process that was killed had written may not be on the disk yet, and readers are about to see it.
+    file.sync().map_err(failed)?;
+    recovered.end = next;
+    let Some(header) = end.header.filter(|_| position > 0) else {
+        // Not even begun: it is made again with the next record.
+        return Ok(());
+    };
+    if let Err(what) = check_header(place, &header, base) {
+        recovered.poison.get_or_insert(format!("{}: {what}", path.display()));
+    }
+    index.truncate(position);
+    for (offset, producer_id, sequence, timestamp_ms) in last {
+        if offset < next {
+            recovered.producers.push(ProducerEntry { producer_id, sequence, offset, timestamp_ms });
+        }
+    }
+    let torn = report.bytes_cut > 0;
+    let mut active = Active::new(path, header);
+    active.begun = true;
+    active.tally = end.whole;
+    active.index = index;
+    active.prepared = if torn { position } else { size - size % 4096 };
+    recovered.active = Some(active);
+    Ok(())
+}
+
+/// Judges the end of an active segment by what lies behind its good records.
+pub(super) fn judge(
+    file: &dyn StorageFile,
+    end: &ScanEnd,
+    size: u64,
+    known_durable: u64,
+) -> io::Result<TailVerdict> {
+    let rest = if end.bad.is_some() {
+        let mut rest = vec![0; size.saturating_sub(end.position) as usize];
+        let filled = read_full_at(file, &mut rest, end.position)?;
+        rest.truncate(filled);
+        rest
+    } else {
+        Vec::new()
+    };
+    Ok(judge_tail(end, &rest, known_durable))
+}

@@ -1,0 +1,427 @@
+//! The log on real files and a real ring.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use sws_content::log::*;
+use sws_runtime::{Config, Runtime, go, sleep};
+
+/// A folder of its own, taken away at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("log-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a folder");
+        Folder(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn open(folder: &Folder) -> Log {
+    open_with(folder, LogOptions::default())
+}
+
+fn open_with(folder: &Folder, options: LogOptions) -> Log {
+    let (log, report) = Log::open_with(&folder.0, options).expect("a log");
+    assert_eq!(report.damage().collect::<Vec<_>>(), Vec::<&str>::new());
+    log
+}
+
+/// Runs `f` on a fiber of a worker that ends then.
+fn on_worker<T: 'static>(f: impl FnOnce() -> T + 'static) -> T {
+    Runtime::new(Config::default()).expect("a runtime").block_on_fiber(f)
+}
+
+fn texts(records: &Records) -> Vec<(u64, String)> {
+    records.iter().map(|r| (r.offset, String::from_utf8(r.payload.to_vec()).expect("text"))).collect()
+}
+
+fn all(log: &Log, topic: &str, partition: u32, from: u64) -> Vec<(u64, String)> {
+    let mut found = Vec::new();
+    let mut offset = from;
+    loop {
+        let records = log.fetch(topic, partition, offset, FetchMax::default()).expect("records");
+        if records.next == offset {
+            return found;
+        }
+        found.extend(texts(&records));
+        offset = records.next;
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_opening_again() {
+    let folder = Folder::new();
+    let log = open(&folder);
+    on_worker({
+        let log = log.clone();
+        move || {
+            log.create_topic("orders", TopicConfig::default().segment_bytes(4096)).expect("a topic");
+            for n in 0..200 {
+                let text = format!("order {n}");
+                let produced =
+                    log.produce("orders", Entry::text(&text).key("k"), Acks::Durable).expect("an ack");
+                assert_eq!((produced.offset, produced.duplicate), (n, false));
+            }
+            log.close();
+            assert!(matches!(
+                log.produce("orders", Entry::text("late"), Acks::Durable),
+                Err(ProduceError::Closed)
+            ));
+        }
+    });
+    drop(log);
+    let (log, report) = Log::open(&folder.0).expect("a log");
+    assert_eq!((report.records(), report.bytes_cut()), (200, 0));
+    on_worker(move || {
+        let expected: Vec<_> = (0..200).map(|n| (n, format!("order {n}"))).collect();
+        assert_eq!(all(&log, "orders", 0, 0), expected);
+        assert_eq!(all(&log, "orders", 0, 123), expected[123..]);
+        let info = log.topic("orders").expect("it is there");
+        assert!(info.partitions[0].segments >= 3, "{info:?}");
+        assert_eq!(log.produce("orders", Entry::text("next"), Acks::Durable).expect("an ack").offset, 200);
+    });
+}
+
+#[test]
+fn what_comes_together_goes_to_the_disk_together() {
+    let folder = Folder::new();
+    let log = open(&folder);
+    on_worker(move || {
+        log.create_topic("t", TopicConfig::default()).expect("a topic");
+        let fibers: Vec<_> = (0..100)
+            .map(|n| {
+                let log = log.clone();
+                go("producer", move || {
+                    let text = format!("{n}");
+                    log.produce("t", Entry::text(&text), Acks::Durable).expect("an ack").offset
+                })
+            })
+            .collect();
+        let mut offsets: Vec<u64> =
+            fibers.into_iter().map(|fiber| fiber.join().expect("its offset")).collect();
+        offsets.sort_unstable();
+        assert_eq!(offsets, (0..100).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_tail_has_every_record_once_while_segments_roll() {
+    let folder = Folder::new();
+    let options = LogOptions { recent_bytes_max: 2000, ..LogOptions::default() };
+    let log = open_with(&folder, options);
+    on_worker(move || {
+        log.create_topic("t", TopicConfig::default().segment_bytes(8192)).expect("a topic");
+        let tails: Vec<_> = (0..5)
+            .map(|number| {
+                let log = log.clone();
+                go("tail", move || {
+                    let mut tail = log.tail("t", 0, 0);
+                    for n in 0..500u64 {
+                        let record = tail.next_record().expect("a record");
+                        assert_eq!(
+                            (record.offset, &record.payload[..]),
+                            (n, format!("record {n}").as_bytes())
+                        );
+                        if n % 100 == number {
+                            sleep(Duration::from_millis(2)).expect("not cancelled");
+                        }
+                    }
+                })
+            })
+            .collect();
+        for n in 0..500 {
+            let text = format!("record {n}");
+            let acks = if n % 3 == 0 { Acks::None } else { Acks::Written };
+            log.produce("t", Entry::text(&text), acks).expect("an ack");
+        }
+        for tail in tails {
+            tail.join().expect("all of them");
+        }
+        let stats = log.stats().expect("open");
+        assert!(stats.recent_bytes <= 2000, "{stats:?}");
+    });
+}
+
+#[test]
+fn an_offset_out_of_range_says_what_there_is() {
+    let folder = Folder::new();
+    let log = open(&folder);
+    on_worker(move || {
+        log.create_topic("t", TopicConfig::default()).expect("a topic");
+        log.produce("t", Entry::text("x"), Acks::Durable).expect("an ack");
+        let max = FetchMax::default();
+        assert!(log.fetch("t", 0, 1, max).expect("the end").is_empty());
+        assert!(matches!(log.fetch("t", 0, 2, max), Err(FetchError::OutOfRange { low: 0, high: 1 })));
+        assert!(matches!(log.fetch("t", 1, 0, max), Err(FetchError::UnknownPartition)));
+        assert!(matches!(log.fetch("u", 0, 0, max), Err(FetchError::UnknownTopic)));
+        assert!(matches!(log.produce("u", Entry::text("x"), Acks::None), Err(ProduceError::UnknownTopic)));
+        assert!(matches!(log.wait_for("t", 0, 1, Duration::from_millis(5)), Err(FetchError::TimedOut)));
+        log.wait_for("t", 0, 0, Duration::from_millis(5)).expect("it is there");
+    });
+}
+
+#[test]
+fn producers_that_send_again_write_once() {
+    let folder = Folder::new();
+    let log = open(&folder);
+    let numbered = |sequence| ProduceOptions::default().producer(7, sequence);
+    on_worker({
+        let log = log.clone();
+        move || {
+            log.create_topic("t", TopicConfig::default().segment_bytes(4096)).expect("a topic");
+            let two = [Entry::text("a"), Entry::text("b")];
+            assert_eq!(log.produce_batch("t", &two, numbered(0)).expect("an ack").offset, 0);
+            let again = log.produce_batch("t", &two, numbered(0)).expect("an ack");
+            assert_eq!((again.offset, again.duplicate), (0, true));
+            assert!(matches!(
+                log.produce_batch("t", &two, numbered(5)),
+                Err(ProduceError::OutOfSequence { expected: 2 })
+            ));
+            let large = "x".repeat(5000);
+            log.produce_batch("t", &[Entry::text(&large)], numbered(2)).expect("an ack");
+            log.produce("t", Entry::text("other"), Acks::Durable).expect("an ack");
+            log.close();
+        }
+    });
+    drop(log);
+    let log = open(&folder);
+    on_worker(move || {
+        let large = "x".repeat(5000);
+        let again = log.produce_batch("t", &[Entry::text(&large)], numbered(2)).expect("an ack");
+        assert_eq!((again.offset, again.duplicate), (2, true), "known from the sealed segment's index");
+        assert_eq!(log.produce_batch("t", &[Entry::text("c")], numbered(3)).expect("an ack").offset, 4);
+    });
+}
+
+#[test]
+fn keys_keep_their_partition_and_others_take_turns() {
+    let folder = Folder::new();
+    let log = open(&folder);
+    on_worker(move || {
+        log.create_topic("t", TopicConfig::default().partitions(4)).expect("a topic");
+        let of_key = log.partition_of("t", Some(b"user-1")).expect("a partition");
+        for _ in 0..5 {
+            let entry = Entry::text("x").key("user-1");
+            assert_eq!(log.produce("t", entry, Acks::Written).expect("an ack").partition, of_key);
+        }
+        let turns: Vec<u32> = (0..4)
+            .map(|_| log.produce("t", Entry::text("x"), Acks::Written).expect("an ack").partition)
+            .collect();
+        let mut sorted = turns.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, [0, 1, 2, 3]);
+    });
+}
+
+#[test]
+fn too_much_at_once_is_refused_and_nothing_is_lost() {
+    let folder = Folder::new();
+    let options = LogOptions { queue_bytes_max: 10_000, ..LogOptions::default() };
+    let log = open_with(&folder, options);
+    on_worker(move || {
+        log.create_topic("t", TopicConfig::default()).expect("a topic");
+        let text = "x".repeat(1000);
+        let mut taken = 0;
+        let refused = loop {
+            match log.produce("t", Entry::text(&text), Acks::None) {
+                Ok(_) => taken += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, ProduceError::Overloaded { .. }), "{refused}");
+        assert_eq!(taken, 9);
+        log.flush("t").expect("on the disk");
+        assert_eq!(log.range("t", 0).expect("a range"), (0, 9));
+        log.produce("t", Entry::text(&text), Acks::Durable).expect("there is room again");
+        assert!(matches!(log.produce_batch("t", &[], ProduceOptions::default()), Err(ProduceError::Size)));
+    });
+}
+
+#[test]
+fn retention_takes_whole_segments_and_says_so() {
+    let folder = Folder::new();
+    let log = open(&folder);
+    on_worker({
+        let log = log.clone();
+        move || {
+            let config = TopicConfig::default().segment_bytes(4096).retain_bytes(10_000);
+            log.create_topic("t", config).expect("a topic");
+            let text = "x".repeat(500);
+            for _ in 0..100 {
+                log.produce("t", Entry::text(&text), Acks::Written).expect("an ack");
+            }
+            log.maintain().expect("open");
+            let info = log.topic("t").expect("it is there").partitions[0].clone();
+            assert!(info.low > 50 && info.bytes <= 10_000, "{info:?}");
+            let max = FetchMax::default();
+            assert!(
+                matches!(log.fetch("t", 0, 0, max), Err(FetchError::OutOfRange { low, .. }) if low == info.low)
+            );
+            assert_eq!(
+                log.fetch("t", 0, info.low, max).expect("records").iter().next().expect("one").offset,
+                info.low
+            );
+            log.close();
+        }
+    });
+    drop(log);
+    let log = open(&folder);
+    on_worker(move || assert_eq!(log.range("t", 0).expect("a range").1, 100));
+}
+
+#[test]
+fn old_records_go_and_their_numbers_stay_used() {
+    let folder = Folder::new();
+    let log = open(&folder);
+    on_worker({
+        let log = log.clone();
+        move || {
+            log.create_topic("t", TopicConfig::default().retain_for(Duration::from_secs(3600)))
+                .expect("a topic");
+            for _ in 0..3 {
+                log.produce("t", Entry::text("x").timestamp_ms(1000), Acks::Durable).expect("an ack");
+            }
+            log.maintain().expect("open");
+            assert_eq!(log.range("t", 0).expect("a range"), (3, 3));
+        }
+    });
+    drop(log);
+    let log = open(&folder);
+    on_worker(move || {
+        assert_eq!(log.range("t", 0).expect("a range"), (3, 3));
+        assert_eq!(log.produce("t", Entry::text("x"), Acks::Durable).expect("an ack").offset, 3);
+    });
+}
+
+#[test]
+fn compaction_keeps_the_last_of_each_key() {
+    let folder = Folder::new();
+    let options =
+        LogOptions { compaction_bytes_per_second: u64::MAX, recent_bytes_max: 0, ..LogOptions::default() };
+    let log = open_with(&folder, options.clone());
+    on_worker({
+        let log = log.clone();
+        move || {
+            let config = TopicConfig::default().segment_bytes(4096).compact(true);
+            log.create_topic("t", config).expect("a topic");
+            for n in 0..400u64 {
+                let (key, text) = (format!("key {}", n % 7), format!("value {n}"));
+                log.produce("t", Entry::text(&text).key(&key), Acks::Written).expect("an ack");
+            }
+            log.produce("t", Entry::tombstone("key 3"), Acks::Durable).expect("an ack");
+            while log.topic("t").expect("it is there").partitions[0].bytes > 8000 {
+                log.maintain().expect("open");
+                sleep(Duration::from_millis(1)).expect("not cancelled");
+            }
+            check_compacted(&log);
+            log.close();
+        }
+    });
+    drop(log);
+    let log = open_with(&folder, options);
+    on_worker(move || check_compacted(&log));
+}
+
+fn check_compacted(log: &Log) {
+    let found = all(log, "t", 0, 0);
+    assert!(found.len() < 100, "{}", found.len());
+    assert!(found.windows(2).all(|pair| pair[0].0 < pair[1].0), "offsets rise");
+    for n in 393..400 {
+        assert!(found.contains(&(n, format!("value {n}"))), "the last of each key is there: {n}");
+    }
+    let (offset, _) = found[0];
+    let from_gap = all(log, "t", 0, offset + 1);
+    assert_eq!(from_gap, found[1..], "reading can begin in a gap");
+}
+
+#[test]
+fn a_deleted_topic_is_gone_and_its_name_free() {
+    let folder = Folder::new();
+    let log = open(&folder);
+    on_worker(move || {
+        log.create_topic("room/1", TopicConfig::default()).expect("a topic");
+        assert!(matches!(log.create_topic("room/1", TopicConfig::default()), Err(TopicError::Exists)));
+        assert!(matches!(log.create_topic("a#b", TopicConfig::default()), Err(TopicError::Name)));
+        log.produce("room/1", Entry::text("x"), Acks::Durable).expect("an ack");
+        let waiting = go("waiting", {
+            let log = log.clone();
+            move || log.fetch_wait("room/1", 0, 1, FetchMax::default(), Duration::from_secs(60)).map(drop)
+        });
+        sws_runtime::yield_now().expect("not cancelled");
+        log.delete_topic("room/1").expect("deleted");
+        assert!(matches!(waiting.join(), Ok(Err(FetchError::UnknownTopic))));
+        assert!(log.topics().expect("open").is_empty());
+        log.create_topic("room/1", TopicConfig::default()).expect("a topic");
+        assert_eq!(log.produce("room/1", Entry::text("x"), Acks::Durable).expect("an ack").offset, 0);
+    });
+}
+
+#[test]
+fn a_second_process_is_kept_out() {
+    let folder = Folder::new();
+    let log = open(&folder);
+    assert!(matches!(Log::open(&folder.0), Err(OpenError::Locked { .. })));
+    drop(log);
+    drop(open(&folder));
+}
+
+#[test]
+fn other_workers_reach_it() {
+    let folder = Folder::new();
+    let log = open(&folder);
+    let home = Runtime::new(Config::default()).expect("a runtime");
+    let handle = home.handle();
+    let other = std::thread::spawn({
+        let log = log.clone();
+        // It asks again until the first worker has taken the log.
+        move || {
+            on_worker(move || {
+                while log.topic("t").is_err() {
+                    sleep(Duration::from_millis(1)).expect("not cancelled");
+                }
+                let produced = log.produce("t", Entry::text("from afar"), Acks::Durable).expect("an ack");
+                assert_eq!(
+                    texts(&log.fetch("t", 0, 0, FetchMax::default()).expect("records")),
+                    [(0, "from afar".to_owned())]
+                );
+                handle.shutdown();
+                produced.offset
+            })
+        }
+    });
+    let made = Rc::new(log);
+    home.enter(|| {
+        go("make", move || made.create_topic("t", TopicConfig::default()).expect("a topic"));
+    });
+    home.run();
+    assert_eq!(other.join().expect("no panic"), 0);
+}
+
+#[test]
+fn without_syncing_readers_see_what_is_written() {
+    let folder = Folder::new();
+    let log = open(&folder);
+    on_worker(move || {
+        log.create_topic("t", TopicConfig::default().flush(Flush::OnRequest).segment_bytes(4096))
+            .expect("a topic");
+        for n in 0..100 {
+            log.produce("t", Entry::text(&format!("{n}")), Acks::Written).expect("an ack");
+        }
+        assert_eq!(log.range("t", 0).expect("a range"), (0, 100));
+        log.produce("t", Entry::text("safe"), Acks::Durable).expect("an ack");
+        log.produce("t", Entry::text("soon"), Acks::Written).expect("an ack");
+        log.flush("t").expect("on the disk");
+        assert_eq!(all(&log, "t", 0, 0).len(), 102);
+    });
+}
