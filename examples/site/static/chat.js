@@ -52,12 +52,12 @@ addEventListener("DOMContentLoaded", () => {
 
   function show(record) {
     if (next !== null && record.offset < next) return;
-    if (next !== null && record.offset > next) append(element("li", `${record.offset - next} earlier messages are no longer kept`, "gap"));
+    if (next !== null && record.offset > next) append(element("div", `${record.offset - next} earlier messages are no longer kept`, "gap"));
     next = record.offset + 1;
     const { name: who, text: said } = messageOf(record);
     const date = new Date(record.timestamp);
-    if (day.format(date) !== lastDay) append(element("li", (lastDay = day.format(date)), "gap"));
-    const line = document.createElement("li");
+    if (day.format(date) !== lastDay) append(element("div", (lastDay = day.format(date)), "gap"));
+    const line = element("div", "", "said");
     const words = element("p", said.slice(0, 4000));
     words.prepend(element("b", who.slice(0, 40)));
     const time = element("time", minute.format(date), "meta");
