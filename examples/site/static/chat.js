@@ -23,6 +23,7 @@ addEventListener("DOMContentLoaded", () => {
   let attempts = 0;
   let pending = null; // the message that was sent and not acknowledged: its request's number and its key
   let request = 0;
+  let subscription = 0; // the number of the request for records
   let lastDay = "";
 
   try { name.value = localStorage.getItem("chat-name") || ""; } catch { /* no storage: a name for this visit */ }
@@ -100,18 +101,28 @@ addEventListener("DOMContentLoaded", () => {
     },
     error({ id, message, code }) {
       const words = message || code || "The server refused.";
+      if (id === subscription && next !== null) {
+        // What we had is no part of the topic any more, so we begin anew.
+        next = null;
+        lastDay = "";
+        log.replaceChildren();
+        return subscribe();
+      }
       if (pending && id === pending.id) settle(false, `Not sent: ${words}`);
       else note.textContent = words;
     },
   };
 
+  function subscribe() {
+    const from = next === null ? { tail: TAIL } : { offset: next };
+    subscription = ++request;
+    socket.send(JSON.stringify({ op: "subscribe", topic, partition: 0, ...from, id: subscription }));
+  }
+
   function connect() {
     tell("connecting", false);
     socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/topics`);
-    socket.addEventListener("open", () => {
-      const from = next === null ? { tail: TAIL } : { offset: next };
-      socket.send(JSON.stringify({ op: "subscribe", topic, partition: 0, ...from, id: ++request }));
-    });
+    socket.addEventListener("open", subscribe);
     socket.addEventListener("message", ({ data }) => {
       if (typeof data !== "string") return;
       const message = JSON.parse(data);

@@ -65,10 +65,11 @@ addEventListener("DOMContentLoaded", () => {
     showFacts();
   }
 
-  // Where the topic ends now: what the follower gets up to there is a replay.
+  // Where the topic begins and ends now: what the follower gets up to there is a replay. Also an offset that is not kept is answered
+  // with both.
   async function lookForEnd() {
     const answer = await fetch(`/topics/${topic}/0?offset=${nextOffset() ?? 0}&max=1`);
-    if (!answer.ok) throw new Error(`the server said ${answer.status}`);
+    if (!answer.ok && answer.status !== 416) throw new Error(`the server said ${answer.status}`);
     return answer.json();
   }
 
@@ -78,9 +79,14 @@ addEventListener("DOMContentLoaded", () => {
     const isFirst = last === null;
     let from = nextOffset();
     try {
-      const { end, start } = await lookForEnd();
-      replayEnd = end - 1;
-      from ??= Math.max(start, end - 20);
+      const { low, high } = await lookForEnd();
+      replayEnd = high - 1;
+      if (from === null || from > high) {
+        // The first time, or the topic is another than before: its last records.
+        from = Math.max(low, high - 20);
+        first = last = null;
+      }
+      from = Math.max(from, low); // what is older is deleted, and counted as a gap
     } catch (error) {
       note.textContent = `The topic cannot be read: ${error.message}.`;
       followButton.textContent = "Resume";
@@ -93,7 +99,11 @@ addEventListener("DOMContentLoaded", () => {
     opened.addEventListener("open", () => {
       tell(isFirst ? "following" : "following again", "on");
     });
-    opened.addEventListener("error", () => tell("reconnecting", "off"));
+    opened.addEventListener("error", () => {
+      const isOver = opened.readyState === EventSource.CLOSED;
+      tell(isOver ? "refused" : "reconnecting", "off");
+      if (isOver && source === opened) leave("The server refused. Resume to try again.");
+    });
     const take = (event) => {
       if (source === opened && event.lastEventId !== "") show(Number(event.lastEventId), event.data);
     };
@@ -101,13 +111,13 @@ addEventListener("DOMContentLoaded", () => {
     opened.addEventListener("record", take);
   }
 
-  function leave() {
+  function leave(words) {
     if (source) source.close();
     source = null;
     away = 0;
     followButton.textContent = "Resume";
     tell("disconnected", "off");
-    note.textContent = "Produce some records now, then resume.";
+    note.textContent = words;
     showFacts();
   }
 
@@ -141,7 +151,7 @@ addEventListener("DOMContentLoaded", () => {
   produceButton.addEventListener("click", produce);
   everyButton.addEventListener("click", toggleEvery);
   followButton.addEventListener("click", () => {
-    if (source) return leave();
+    if (source) return leave("Produce some records now, then resume.");
     note.textContent = "";
     follow();
   });
