@@ -12,7 +12,7 @@ use super::layout::{CONTENT, Place, STATIC, folder_of, place_of};
 use super::pages::problem_of_failure;
 use super::problem::Problem;
 use super::reader::{ArticleRead, Fingerprint};
-use super::search::SearchIndex;
+use super::search::{SearchIndex, Terms};
 use super::site::{Site, Subject};
 use super::slug::encode_path;
 use super::templates;
@@ -26,6 +26,13 @@ fn kind_of(before: bool, after: bool) -> Option<ChangeKind> {
         (true, false) => Some(ChangeKind::Removed),
         (false, false) => None,
     }
+}
+
+/// Of what the sitemap says of an article.
+fn sitemap_hash(article: &Article) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&article.slug, article.updated.or(article.date)).hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Site {
@@ -51,7 +58,7 @@ impl Site {
     pub(super) fn set_config(&mut self, config: SiteConfig) {
         if config.language != self.config.language {
             self.search = SearchIndex::new(&config.language);
-            self.public.values().for_each(|article| self.search.insert(article));
+            self.public.values().for_each(|article| self.search.insert(article, None));
         }
         let url = config.url.as_deref().or(self.options.url.as_deref());
         self.config_value = context::site(&config, url);
@@ -62,14 +69,19 @@ impl Site {
     }
 
     /// Notes the last good version of each article, and gives the addresses that are concerned.
-    pub(super) fn apply_articles(&mut self, read: BTreeMap<String, ArticleRead>) -> BTreeSet<String> {
+    pub(super) fn apply_articles(
+        &mut self,
+        read: BTreeMap<String, ArticleRead>,
+        terms: &mut BTreeMap<String, Terms>,
+    ) -> BTreeSet<String> {
         let mut addresses = BTreeSet::new();
         for (key, read) in read {
             let subject = Subject::Article(key.clone());
             match read {
-                ArticleRead::Good(article) => match self.refusal(&key, &article) {
+                ArticleRead::Good(article, counted) => match self.refusal(&key, &article) {
                     None => {
                         self.set_problem(subject, None);
+                        terms.insert(key.clone(), counted);
                         self.put_article(key, Some(Arc::new(*article)), &mut addresses);
                     }
                     problem => self.set_problem(subject, problem),
@@ -104,10 +116,11 @@ impl Site {
             if let Some(keys) = self.candidates.get_mut(&old.slug) {
                 keys.remove(&key);
             }
-            self.set_problem(Subject::Look(key.clone()), None);
             self.set_problem(Subject::Address(key.clone()), None);
             addresses.insert(old.slug.clone());
         }
+        let look = new.as_ref().and_then(|new| self.look_of(new)).flatten();
+        self.set_problem(Subject::Look(key.clone()), look);
         if let Some(new) = new {
             if drafts || !new.draft {
                 self.candidates.entry(new.slug.clone()).or_default().insert(key.clone());
@@ -118,10 +131,12 @@ impl Site {
     }
 
     /// Decides who has each address, and takes the difference into the index.
-    pub(super) fn settle(&mut self, addresses: BTreeSet<String>, changes: Changed) {
-        if addresses.is_empty() {
-            return;
-        }
+    pub(super) fn settle(
+        &mut self,
+        addresses: BTreeSet<String>,
+        mut terms: BTreeMap<String, Terms>,
+        changes: Changed,
+    ) {
         for slug in addresses {
             let candidates = self.candidates.get(&slug).cloned().unwrap_or_default();
             if candidates.is_empty() {
@@ -136,17 +151,12 @@ impl Site {
                 self.set_problem(Subject::Address(key.clone()), problem);
             }
             let new = owner.as_ref().and_then(|owner| self.articles.get(owner)).cloned();
+            let terms = owner.as_ref().and_then(|owner| terms.remove(owner));
             if let Some(owner) = owner {
                 self.owners.insert(slug.clone(), owner);
             }
-            self.publish(&slug, new, changes);
+            self.publish(&slug, new, terms, changes);
         }
-        let mut hasher = DefaultHasher::new();
-        for article in self.public.values() {
-            (&article.slug, article.updated.or(article.date)).hash(&mut hasher);
-        }
-        self.listing.tags().for_each(|(slug, _)| slug.hash(&mut hasher));
-        self.sitemap_hash = hasher.finish();
     }
 
     fn clash(&self, key: &str, owner: &str) -> Option<Problem> {
@@ -157,7 +167,7 @@ impl Site {
     }
 
     /// Puts an article in the place of what was at its address.
-    fn publish(&mut self, slug: &str, new: Option<Arc<Article>>, changes: Changed) {
+    fn publish(&mut self, slug: &str, new: Option<Arc<Article>>, terms: Option<Terms>, changes: Changed) {
         let old = self.public.get(slug).cloned();
         if let (Some(old), Some(new)) = (&old, &new)
             && (old.hash, &old.path) == (new.hash, &new.path)
@@ -171,6 +181,7 @@ impl Site {
                 self.listing.remove(old);
             }
             self.search.remove(slug);
+            self.public_sum = self.public_sum.wrapping_sub(sitemap_hash(old));
         }
         self.version += 1;
         let mut tags: Vec<String> = Vec::new();
@@ -194,7 +205,8 @@ impl Site {
             if new.listed {
                 self.listing.insert(&new);
             }
-            self.search.insert(&new);
+            self.search.insert(&new, terms);
+            self.public_sum = self.public_sum.wrapping_add(sitemap_hash(&new));
             self.public.insert(slug.to_owned(), new);
         }
     }
@@ -312,6 +324,7 @@ impl Site {
                 }
             }
         }
+        self.check_looks();
         for (name, old) in before {
             let after = self.templates.own(&name);
             if old.as_deref() != after
@@ -323,15 +336,18 @@ impl Site {
     }
 
     /// Finds articles that name a template that is not there.
-    pub(super) fn check_looks(&mut self) {
-        let named = self.articles.iter().filter_map(|(key, article)| {
-            let template = article.template.as_ref()?;
-            let missing = !self.templates.exists(template);
-            let message = || format!("there is no template `{template}`; the usual one is used");
-            Some((Subject::Look(key.clone()), missing.then(|| Problem::new(&article.path, message()))))
-        });
-        for (subject, problem) in named.collect::<Vec<_>>() {
-            self.set_problem(subject, problem);
+    fn check_looks(&mut self) {
+        let named =
+            self.articles.iter().filter_map(|(key, article)| Some((key.clone(), self.look_of(article)?)));
+        for (key, problem) in named.collect::<Vec<_>>() {
+            self.set_problem(Subject::Look(key), problem);
         }
+    }
+
+    /// What is wrong with the template that an article names; none if it names none.
+    fn look_of(&self, article: &Article) -> Option<Option<Problem>> {
+        let template = article.template.as_ref()?;
+        let message = || format!("there is no template `{template}`; the usual one is used");
+        Some((!self.templates.exists(template)).then(|| Problem::new(&article.path, message())))
     }
 }

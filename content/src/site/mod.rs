@@ -31,6 +31,7 @@ mod front_matter;
 mod highlight;
 mod layout;
 mod listing;
+mod make;
 mod markdown;
 mod options;
 mod pages;

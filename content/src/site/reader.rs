@@ -15,6 +15,7 @@ use super::config::{CONFIG_FILE, SiteConfig};
 use super::layout::{self, CONTENT, Place, STATIC, place_of};
 use super::options::SiteOptions;
 use super::problem::Problem;
+use super::search::Terms;
 use super::templates;
 
 /// A file may be written twice within one step of the file system's clock. One that was read this soon after it was written is
@@ -54,6 +55,8 @@ pub struct Reader {
     pub(super) known: Arc<BTreeMap<String, Fingerprint>>,
     /// The paths that could not be read.
     pub(super) troubled: Arc<BTreeSet<String>>,
+    /// The language in which words are counted for the search.
+    pub(super) language: String,
     /// How many batches the site had taken in when this was made.
     pub(super) generation: u64,
 }
@@ -61,7 +64,7 @@ pub struct Reader {
 /// What one article's files are.
 #[derive(Debug)]
 pub(super) enum ArticleRead {
-    Good(Box<Article>),
+    Good(Box<Article>, Terms),
     Bad(Problem),
     /// There is no Markdown. A JSON file alone is a problem.
     Gone(Option<Problem>),
@@ -184,7 +187,8 @@ impl Reader {
                 let written =
                     |path: &str| fs::metadata(self.root.join(path)).and_then(|meta| meta.modified()).ok();
                 article.modified = written(&path).max(written(&json_path));
-                ArticleRead::Good(Box::new(article))
+                let terms = Terms::of(&article, &self.language);
+                ArticleRead::Good(Box::new(article), terms)
             }
             Err(problem) => ArticleRead::Bad(problem),
         }

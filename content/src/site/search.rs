@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use rust_stemmers::{Algorithm, Stemmer};
 
@@ -48,21 +49,58 @@ struct Posting {
     weight: u32,
 }
 
+/// The words of an article by their stems, ready to be taken into an index: what costs time is done before.
+#[derive(Debug)]
+pub(super) struct Terms {
+    language: String,
+    length: u32,
+    weights: BTreeMap<Box<str>, u32>,
+}
+
+impl Terms {
+    /// The words of an article in a language.
+    pub fn of(article: &Article, language: &str) -> Terms {
+        let stemmer = Stemmer::create(algorithm(language));
+        let mut terms = Terms { language: language.to_owned(), length: 0, weights: BTreeMap::new() };
+        let tags = article.tags.iter().map(|tag| (tag.name.as_str(), TAG_WEIGHT));
+        let texts =
+            [(article.title.as_str(), TITLE_WEIGHT), (article.summary.as_str(), 1), (&article.text, 1)];
+        for (text, weight) in texts.into_iter().chain(tags) {
+            for (_, word) in words(text) {
+                *terms.weights.entry(stemmer.stem(&word).into()).or_default() += weight;
+                terms.length += 1;
+            }
+        }
+        terms
+    }
+}
+
 /// The index of the words of public articles.
 pub(super) struct SearchIndex {
+    language: String,
     stemmer: Stemmer,
-    words: BTreeMap<Box<str>, Vec<Posting>>,
+    /// Each word by its place in `entries`.
+    words: BTreeMap<Arc<str>, u32>,
+    entries: Vec<Entry>,
+    /// Places in `entries` of words that no article has any more.
+    free: Vec<u32>,
     numbers: HashMap<String, u32>,
     documents: HashMap<u32, Document>,
     next: u32,
     length_total: u64,
 }
 
+/// A word, and the documents that have it in the order of their numbers.
+struct Entry {
+    word: Arc<str>,
+    postings: Vec<Posting>,
+}
+
 struct Document {
     slug: String,
     length: u32,
-    /// Its words, to take them out again.
-    words: Vec<Box<str>>,
+    /// The places of its words, to take them out again.
+    entries: Box<[u32]>,
 }
 
 impl std::fmt::Debug for SearchIndex {
@@ -115,8 +153,11 @@ fn words(text: &str) -> impl Iterator<Item = (usize, String)> {
 impl SearchIndex {
     pub fn new(language: &str) -> SearchIndex {
         SearchIndex {
+            language: language.to_owned(),
             stemmer: Stemmer::create(algorithm(language)),
             words: BTreeMap::new(),
+            entries: Vec::new(),
+            free: Vec::new(),
             numbers: HashMap::new(),
             documents: HashMap::new(),
             next: 0,
@@ -124,47 +165,60 @@ impl SearchIndex {
         }
     }
 
-    /// Takes an article in, which must be public, in place of what was known of its slug.
-    pub fn insert(&mut self, article: &Article) {
+    /// Takes an article in, which must be public, in place of what was known of its slug. Its words are counted here if they were
+    /// not before, or for another language.
+    pub fn insert(&mut self, article: &Article, terms: Option<Terms>) {
         self.remove(&article.slug);
-        let mut weights: BTreeMap<Box<str>, u32> = BTreeMap::new();
-        let mut length = 0;
-        let tags = article.tags.iter().map(|tag| (tag.name.as_str(), TAG_WEIGHT));
-        let texts =
-            [(article.title.as_str(), TITLE_WEIGHT), (article.summary.as_str(), 1), (&article.text, 1)];
-        for (text, weight) in texts.into_iter().chain(tags) {
-            for (_, word) in words(text) {
-                *weights.entry(self.stemmer.stem(&word).into()).or_default() += weight;
-                length += 1;
-            }
-        }
+        let terms = terms.filter(|terms| terms.language == self.language);
+        let terms = terms.unwrap_or_else(|| Terms::of(article, &self.language));
         let document = self.next;
         self.next += 1;
-        for (word, weight) in &weights {
-            let posting = Posting { document, weight: *weight };
-            match self.words.get_mut(word) {
-                // Numbers only grow, so the postings of a word are in order.
-                Some(postings) => postings.push(posting),
-                None => drop(self.words.insert(word.clone(), vec![posting])),
-            }
+        let mut entries = Vec::with_capacity(terms.weights.len());
+        for (word, weight) in terms.weights {
+            let at = match self.words.get(&*word) {
+                Some(at) => *at,
+                None => self.add_word(word.into()),
+            };
+            // Numbers only grow, so the postings of a word are in order.
+            self.entries[at as usize].postings.push(Posting { document, weight });
+            entries.push(at);
         }
-        self.length_total += u64::from(length);
+        self.length_total += u64::from(terms.length);
         self.numbers.insert(article.slug.clone(), document);
-        let words = weights.into_keys().collect();
-        self.documents.insert(document, Document { slug: article.slug.clone(), length, words });
+        let document_of =
+            Document { slug: article.slug.clone(), length: terms.length, entries: entries.into() };
+        self.documents.insert(document, document_of);
+    }
+
+    fn add_word(&mut self, word: Arc<str>) -> u32 {
+        let entry = Entry { word: word.clone(), postings: Vec::new() };
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.entries[at as usize] = entry;
+                at
+            }
+            None => {
+                self.entries.push(entry);
+                self.entries.len() as u32 - 1
+            }
+        };
+        self.words.insert(word, at);
+        at
     }
 
     pub fn remove(&mut self, slug: &str) {
         let Some(number) = self.numbers.remove(slug) else { return };
         let Some(document) = self.documents.remove(&number) else { return };
         self.length_total -= u64::from(document.length);
-        for word in &document.words {
-            let Some(postings) = self.words.get_mut(word) else { continue };
-            if let Ok(at) = postings.binary_search_by_key(&number, |posting| posting.document) {
-                postings.remove(at);
+        for at in document.entries {
+            let entry = &mut self.entries[at as usize];
+            if let Ok(place) = entry.postings.binary_search_by_key(&number, |posting| posting.document) {
+                entry.postings.remove(place);
             }
-            if postings.is_empty() {
-                self.words.remove(word);
+            if entry.postings.is_empty() {
+                entry.postings = Vec::new();
+                self.words.remove(&entry.word);
+                self.free.push(at);
             }
         }
     }
@@ -211,7 +265,8 @@ impl SearchIndex {
 
     /// The postings of a stem, and those of words that begin with what is being typed.
     fn postings(&self, stem: &str, typed: Option<&String>) -> impl Iterator<Item = &[Posting]> {
-        let exact = self.words.get(stem).map(Vec::as_slice);
+        let of = |at: &u32| self.entries[*at as usize].postings.as_slice();
+        let exact = self.words.get(stem).map(of);
         let longer = typed.into_iter().flat_map(move |typed| {
             let from = (Bound::Included(typed.as_str()), Bound::Unbounded);
             self.words
@@ -219,7 +274,7 @@ impl SearchIndex {
                 .take_while(move |(word, _)| word.starts_with(typed.as_str()))
                 .filter(move |(word, _)| word.as_ref() != stem)
                 .take(PREFIX_WORDS_MAX)
-                .map(|(_, postings)| postings.as_slice())
+                .map(move |(_, at)| of(at))
         });
         exact.into_iter().chain(longer)
     }

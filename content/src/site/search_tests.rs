@@ -12,14 +12,11 @@ fn article(slug: &str, title: &str, tags: &str, text: &str) -> Article {
 
 fn index() -> SearchIndex {
     let mut index = SearchIndex::new("en-GB");
-    index.insert(&article("ring", "The ring", "kernel", "One ring submits operations. Rings are fast."));
-    index.insert(&article(
-        "fiber",
-        "Fibers",
-        "kernel, stacks",
-        "A fiber waits on a ring and keeps its stack.",
-    ));
-    index.insert(&article("log", "The log", "disk", "Records are appended. Größe und io_uring."));
+    index
+        .insert(&article("ring", "The ring", "kernel", "One ring submits operations. Rings are fast."), None);
+    let fiber = article("fiber", "Fibers", "kernel, stacks", "A fiber waits on a ring and keeps its stack.");
+    index.insert(&fiber, None);
+    index.insert(&article("log", "The log", "disk", "Records are appended. Größe und io_uring."), None);
     index
 }
 
@@ -61,9 +58,20 @@ fn words_are_found_by_their_stems() {
 }
 
 #[test]
+fn words_counted_for_another_language_are_counted_again() {
+    let mut index = SearchIndex::new("de");
+    let article = article("a", "Häuser", "", "text");
+    for language in ["en", "de"] {
+        index.insert(&article, Some(Terms::of(&article, language)));
+        assert_eq!(found(&index, "Häusern "), "a", "{language}");
+    }
+}
+
+#[test]
 fn an_article_is_taken_out_whole() {
     let mut index = index();
-    index.insert(&article("ring", "Other", "", "Nothing of before."));
+    let entries = index.entries.len();
+    index.insert(&article("ring", "Other", "", "Nothing of before."), None);
     assert_eq!(found(&index, "ring"), "fiber");
     assert_eq!(found(&index, "before"), "ring");
     for slug in ["ring", "fiber", "log", "unknown"] {
@@ -71,7 +79,14 @@ fn an_article_is_taken_out_whole() {
     }
     assert!(index.words.is_empty() && index.documents.is_empty() && index.numbers.is_empty());
     assert_eq!(index.length_total, 0);
+    assert!(
+        index.free.len() == index.entries.len()
+            && index.entries.iter().all(|entry| entry.postings.capacity() == 0)
+    );
     assert_eq!(found(&index, "ring"), "");
+    index.insert(&article("ring", "The ring", "kernel", "One ring."), None);
+    assert!(index.entries.len() <= entries + 3, "places are used again");
+    assert_eq!(found(&index, "ring"), "ring");
 }
 
 #[test]
@@ -101,7 +116,7 @@ fn snippets_are_escaped_and_marked() {
 fn languages_have_their_stemmers() {
     for (language, wanted) in [("de", "a"), ("de-AT", "a"), ("en", ""), ("", "")] {
         let mut index = SearchIndex::new(language);
-        index.insert(&article("a", "Häuser", "", "text"));
+        index.insert(&article("a", "Häuser", "", "text"), None);
         assert_eq!(found(&index, "Häusern "), wanted, "{language}");
     }
 }

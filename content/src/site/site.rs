@@ -64,8 +64,8 @@ pub struct Site {
     pub(super) owners: BTreeMap<String, String>,
     /// What is served, by its address.
     pub(super) public: BTreeMap<String, Arc<Article>>,
-    /// Of what the sitemap says.
-    pub(super) sitemap_hash: u64,
+    /// The sum of the hashes of what the sitemap says of each article.
+    pub(super) public_sum: u64,
     pub(super) listing: Listing,
     pub(super) search: SearchIndex,
     pub(super) templates: Templates,
@@ -174,7 +174,7 @@ impl Site {
             candidates: BTreeMap::new(),
             owners: BTreeMap::new(),
             public: BTreeMap::new(),
-            sitemap_hash: 0,
+            public_sum: 0,
             listing: Listing::default(),
             search: SearchIndex::new(&config.language),
             templates: Templates::new(options.limits.template_fuel),
@@ -266,6 +266,7 @@ impl Site {
             options: self.options.clone(),
             known: self.known.clone(),
             troubled: self.troubled.clone(),
+            language: self.config.language.clone(),
             generation: self.generation,
         }
     }
@@ -294,13 +295,13 @@ impl Site {
             self.apply_config(read, &mut changes);
         }
         let served = self.served(&batch.files);
-        let addresses = self.apply_articles(batch.articles);
-        self.settle(addresses, &mut changes);
+        let mut terms = BTreeMap::new();
+        let addresses = self.apply_articles(batch.articles, &mut terms);
+        self.settle(addresses, terms, &mut changes);
         self.apply_files(batch.files, batch.touched, &served, &mut changes);
         if !batch.templates.is_empty() {
             self.apply_templates(batch.templates, &mut changes);
         }
-        self.check_looks();
         let troubled = self.problems.keys().filter_map(|subject| match subject {
             Subject::Path(path) => Some(path.clone()),
             _ => None,
