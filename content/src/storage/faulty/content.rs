@@ -36,8 +36,7 @@ impl Content {
         count
     }
 
-    /// Writes; of the sectors that it touches only those for which `reaches` says yes will ever be on the disk.
-    pub(super) fn write(&mut self, data: &[u8], offset: usize, mut reaches: impl FnMut() -> bool) {
+    pub(super) fn write(&mut self, data: &[u8], offset: usize) {
         let Some(last) = data.len().checked_sub(1) else { return };
         let end = offset + data.len();
         if self.live.len() < end {
@@ -45,11 +44,26 @@ impl Content {
         }
         self.live[offset..end].copy_from_slice(data);
         for sector in offset / SECTOR..=(offset + last) / SECTOR {
-            if reaches() {
-                self.push_sector(sector);
-            }
+            self.push_sector(sector);
         }
         self.push_size();
+    }
+
+    /// Writes the sectors for which `reaches` says yes.
+    pub(super) fn write_torn(
+        &mut self,
+        mut data: &[u8],
+        mut offset: usize,
+        mut reaches: impl FnMut() -> bool,
+    ) {
+        while !data.is_empty() {
+            let piece;
+            (piece, data) = data.split_at(data.len().min(SECTOR - offset % SECTOR));
+            if reaches() {
+                self.write(piece, offset);
+            }
+            offset += piece.len();
+        }
     }
 
     pub(super) fn set_len(&mut self, len: usize) {

@@ -53,14 +53,14 @@ impl StorageFile for FaultyFile {
             if fitting == 0 && !data.is_empty() {
                 return Err(Errno::NOSPC.into());
             }
-            let (bytes_max, mut torn) = match turn {
-                Turn::Whole { bytes_max } => (bytes_max, None),
-                Turn::Torn(dice) => (usize::MAX, Some(dice)),
-                Turn::Lost(_) => unreachable!("only a sync loses what it was to do"),
-            };
+            let bytes_max = if let Turn::Whole { bytes_max } = turn { bytes_max } else { usize::MAX };
             let data = &data[..data.len().min(bytes_max).min(fitting)];
-            let reaches = || torn.as_mut().is_none_or(|dice| dice.below(2) == 0);
-            state.tree.content_mut(self.node).write(data, offset, reaches);
+            let content = state.tree.content_mut(self.node);
+            match turn {
+                Turn::Whole { .. } => content.write(data, offset),
+                Turn::Torn(mut dice) => content.write_torn(data, offset, || dice.below(2) == 0),
+                Turn::Lost(_) => unreachable!("only a sync loses what it was to do"),
+            }
             Ok(data.len())
         })
     }

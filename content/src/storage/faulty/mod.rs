@@ -262,7 +262,7 @@ impl FaultyStorage {
 enum Turn {
     /// As ever; a read or a write with at most so many bytes.
     Whole { bytes_max: usize },
-    /// The power goes meanwhile: of a write only some sectors have a chance to get to the disk.
+    /// The power goes meanwhile: of a write only some sectors are written.
     Torn(Dice),
     /// A sync that fails.
     Lost(Fate),
