@@ -77,7 +77,7 @@ impl Default for SiteLimits {
             template_fuel: 20_000_000,
             cache_bytes_max: 64 << 20,
             query_bytes_max: 256,
-            results_max: 50,
+            results_max: 20,
             feed_entries_max: 20,
             problems_max: 1000,
             highlight_bytes_max: 64 << 10,

@@ -54,24 +54,29 @@ struct Posting {
 pub(super) struct Terms {
     language: String,
     length: u32,
-    weights: BTreeMap<Box<str>, u32>,
+    /// The stems, each with a line feed behind it: many small strings would be most of what a large site's loading needs.
+    stems: String,
+    /// How much each weighs.
+    weights: Vec<u32>,
 }
 
 impl Terms {
     /// The words of an article in a language.
     pub fn of(article: &Article, language: &str) -> Terms {
         let stemmer = Stemmer::create(algorithm(language));
-        let mut terms = Terms { language: language.to_owned(), length: 0, weights: BTreeMap::new() };
+        let mut weights: BTreeMap<String, u32> = BTreeMap::new();
+        let mut length = 0;
         let tags = article.tags.iter().map(|tag| (tag.name.as_str(), TAG_WEIGHT));
         let texts =
             [(article.title.as_str(), TITLE_WEIGHT), (article.summary.as_str(), 1), (&article.text, 1)];
         for (text, weight) in texts.into_iter().chain(tags) {
             for (_, word) in words(text) {
-                *terms.weights.entry(stemmer.stem(&word).into()).or_default() += weight;
-                terms.length += 1;
+                *weights.entry(stemmer.stem(&word).into_owned()).or_default() += weight;
+                length += 1;
             }
         }
-        terms
+        let stems = weights.keys().flat_map(|stem| [stem.as_str(), "\n"]).collect();
+        Terms { language: language.to_owned(), length, stems, weights: weights.into_values().collect() }
     }
 }
 
@@ -84,9 +89,11 @@ pub(super) struct SearchIndex {
     entries: Vec<Entry>,
     /// Places in `entries` of words that no article has any more.
     free: Vec<u32>,
+    /// Each document's number by its slug.
     numbers: HashMap<String, u32>,
-    documents: HashMap<u32, Document>,
-    next: u32,
+    documents: Vec<Document>,
+    /// Numbers of documents that are gone.
+    gone: Vec<u32>,
     length_total: u64,
 }
 
@@ -96,6 +103,7 @@ struct Entry {
     postings: Vec<Posting>,
 }
 
+#[derive(Default)]
 struct Document {
     slug: String,
     length: u32,
@@ -105,7 +113,7 @@ struct Document {
 
 impl std::fmt::Debug for SearchIndex {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SearchIndex({} documents, {} words)", self.documents.len(), self.words.len())
+        write!(f, "SearchIndex({} documents, {} words)", self.numbers.len(), self.words.len())
     }
 }
 
@@ -150,6 +158,16 @@ fn words(text: &str) -> impl Iterator<Item = (usize, String)> {
     })
 }
 
+/// What two lists have in common, both in the order of documents.
+fn intersect(one: &[(u32, f32)], other: &[(u32, f32)]) -> Vec<(u32, f32)> {
+    let mut rest = other.iter().peekable();
+    let both = |(document, score): &(u32, f32)| {
+        while rest.next_if(|(next, _)| next < document).is_some() {}
+        rest.next_if(|(next, _)| next == document).map(|(_, more)| (*document, score + more))
+    };
+    one.iter().filter_map(both).collect()
+}
+
 impl SearchIndex {
     pub fn new(language: &str) -> SearchIndex {
         SearchIndex {
@@ -159,8 +177,8 @@ impl SearchIndex {
             entries: Vec::new(),
             free: Vec::new(),
             numbers: HashMap::new(),
-            documents: HashMap::new(),
-            next: 0,
+            documents: Vec::new(),
+            gone: Vec::new(),
             length_total: 0,
         }
     }
@@ -171,23 +189,25 @@ impl SearchIndex {
         self.remove(&article.slug);
         let terms = terms.filter(|terms| terms.language == self.language);
         let terms = terms.unwrap_or_else(|| Terms::of(article, &self.language));
-        let document = self.next;
-        self.next += 1;
+        let number = self.gone.pop().unwrap_or(self.documents.len() as u32);
         let mut entries = Vec::with_capacity(terms.weights.len());
-        for (word, weight) in terms.weights {
-            let at = match self.words.get(&*word) {
+        for (stem, weight) in terms.stems.lines().zip(terms.weights) {
+            let at = match self.words.get(stem) {
                 Some(at) => *at,
-                None => self.add_word(word.into()),
+                None => self.add_word(stem.into()),
             };
-            // Numbers only grow, so the postings of a word are in order.
-            self.entries[at as usize].postings.push(Posting { document, weight });
+            let postings = &mut self.entries[at as usize].postings;
+            let place = postings.partition_point(|posting| posting.document < number);
+            postings.insert(place, Posting { document: number, weight });
             entries.push(at);
         }
         self.length_total += u64::from(terms.length);
-        self.numbers.insert(article.slug.clone(), document);
-        let document_of =
-            Document { slug: article.slug.clone(), length: terms.length, entries: entries.into() };
-        self.documents.insert(document, document_of);
+        self.numbers.insert(article.slug.clone(), number);
+        let document = Document { slug: article.slug.clone(), length: terms.length, entries: entries.into() };
+        match self.documents.get_mut(number as usize) {
+            Some(free) => *free = document,
+            None => self.documents.push(document),
+        }
     }
 
     fn add_word(&mut self, word: Arc<str>) -> u32 {
@@ -208,7 +228,8 @@ impl SearchIndex {
 
     pub fn remove(&mut self, slug: &str) {
         let Some(number) = self.numbers.remove(slug) else { return };
-        let Some(document) = self.documents.remove(&number) else { return };
+        let document = std::mem::take(&mut self.documents[number as usize]);
+        self.gone.push(number);
         self.length_total -= u64::from(document.length);
         for at in document.entries {
             let entry = &mut self.entries[at as usize];
@@ -227,40 +248,37 @@ impl SearchIndex {
     pub fn search(&self, query: &str, results_max: usize) -> Vec<Hit> {
         let asked: Vec<String> = words(query).map(|(_, word)| word).take(QUERY_WORDS_MAX).collect();
         let typing = query.ends_with(|c: char| c.is_alphanumeric() || c == '_');
-        let average = self.length_total as f32 / self.documents.len().max(1) as f32;
-        let mut scores: Option<HashMap<u32, f32>> = None;
+        let mut scores: Option<Vec<(u32, f32)>> = None;
         for (n, word) in asked.iter().enumerate() {
-            let mut found: HashMap<u32, f32> = HashMap::new();
-            let stem = self.stemmer.stem(word);
             let last = typing && n + 1 == asked.len();
-            for postings in self.postings(&stem, last.then_some(word)) {
-                let (total, with) = (self.documents.len() as f32, postings.len() as f32);
-                let rarity = (1.0 + (total - with + 0.5) / (with + 0.5)).ln();
-                for posting in postings {
-                    let Some(document) = self.documents.get(&posting.document) else { continue };
-                    let weight = posting.weight as f32;
-                    let length = 1.0 - B + B * document.length as f32 / average.max(1.0);
-                    *found.entry(posting.document).or_default() +=
-                        rarity * weight * (K1 + 1.0) / (weight + K1 * length);
-                }
-            }
+            let found = self.scores(&self.stemmer.stem(word), last.then_some(word));
             scores = Some(match scores {
                 None => found,
-                Some(before) => {
-                    let both = |(document, score): (u32, f32)| {
-                        found.get(&document).map(|more| (document, score + more))
-                    };
-                    before.into_iter().filter_map(both).collect()
-                }
+                Some(before) => intersect(&before, &found),
             });
         }
-        let slug_of = |(document, score)| {
-            self.documents.get(&document).map(|document| Hit { slug: document.slug.clone(), score })
-        };
-        let mut hits: Vec<Hit> = scores.unwrap_or_default().into_iter().filter_map(slug_of).collect();
-        hits.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.slug.cmp(&b.slug)));
-        hits.truncate(results_max);
-        hits
+        let mut scores = scores.unwrap_or_default();
+        let slug = |document: u32| &self.documents[document as usize].slug;
+        scores.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then_with(|| slug(a.0).cmp(slug(b.0))));
+        scores.truncate(results_max);
+        scores.into_iter().map(|(document, score)| Hit { slug: slug(document).clone(), score }).collect()
+    }
+
+    /// The documents of a word in their order, with what it is worth in each.
+    fn scores(&self, stem: &str, typed: Option<&String>) -> Vec<(u32, f32)> {
+        let total = self.numbers.len() as f32;
+        let average = (self.length_total as f32 / total.max(1.0)).max(1.0);
+        let mut sums = vec![0.0; self.documents.len()];
+        for postings in self.postings(stem, typed) {
+            let with = postings.len() as f32;
+            let rarity = (1.0 + (total - with + 0.5) / (with + 0.5)).ln();
+            for posting in postings {
+                let weight = posting.weight as f32;
+                let length = 1.0 - B + B * self.documents[posting.document as usize].length as f32 / average;
+                sums[posting.document as usize] += rarity * weight * (K1 + 1.0) / (weight + K1 * length);
+            }
+        }
+        (0..).zip(sums).filter(|(_, sum)| *sum > 0.0).collect()
     }
 
     /// The postings of a stem, and those of words that begin with what is being typed.
@@ -286,8 +304,8 @@ impl SearchIndex {
         let stems: Vec<_> = asked.iter().map(|word| self.stemmer.stem(word)).collect();
         let last = asked.last().filter(|_| !query.ends_with(char::is_whitespace));
         let hit = |word: &str| {
-            stems.iter().any(|stem| *stem == self.stemmer.stem(word))
-                || last.is_some_and(|last| word.starts_with(last))
+            let stem = self.stemmer.stem(word);
+            stems.iter().any(|asked| *asked == stem) || last.is_some_and(|last| word.starts_with(last))
         };
         let found = |text: &&str| words(text).find(|(_, word)| hit(word)).map(|(at, _)| at);
         let first = texts.iter().find_map(|text| found(text).map(|at| (*text, at)));

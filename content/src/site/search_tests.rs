@@ -77,7 +77,7 @@ fn an_article_is_taken_out_whole() {
     for slug in ["ring", "fiber", "log", "unknown"] {
         index.remove(slug);
     }
-    assert!(index.words.is_empty() && index.documents.is_empty() && index.numbers.is_empty());
+    assert!(index.words.is_empty() && index.numbers.is_empty() && index.gone.len() == index.documents.len());
     assert_eq!(index.length_total, 0);
     assert!(
         index.free.len() == index.entries.len()

@@ -147,7 +147,7 @@ fn five_hundred_at_once() {
     };
     (0..500).for_each(|n| write(n, "early"));
     let mut site = folder.load();
-    assert_eq!(site.search("early").len(), 50, "as many as are shown");
+    assert_eq!(site.search("early").len(), 20, "as many as are shown");
     // A checkout: a third is other, a third is gone, a third as it was but new on the disk, and as many new ones come.
     (0..167).for_each(|n| write(n, "late"));
     (167..333).for_each(|n| folder.remove(&format!("content/a{n:03}.md")));
