@@ -26,6 +26,12 @@ addEventListener("DOMContentLoaded", () => {
 
   const nextOffset = () => (last === null ? null : last + 1);
 
+  // A refusal says why, as problem details (RFC 9457).
+  async function refusal(answer) {
+    const { detail } = await answer.json().catch(() => ({}));
+    return new Error(detail ?? `the server said ${answer.status}`);
+  }
+
   function tell(words, kind) {
     state.textContent = words;
     state.className = `state ${kind}`;
@@ -69,7 +75,7 @@ addEventListener("DOMContentLoaded", () => {
   // with both.
   async function lookForEnd() {
     const answer = await fetch(`/topics/${topic}/0?offset=${nextOffset() ?? 0}&max=1`);
-    if (!answer.ok && answer.status !== 416) throw new Error(`the server said ${answer.status}`);
+    if (!answer.ok && answer.status !== 416) throw await refusal(answer);
     return answer.json();
   }
 
@@ -88,7 +94,7 @@ addEventListener("DOMContentLoaded", () => {
       }
       from = Math.max(from, low); // what is older is deleted, and counted as a gap
     } catch (error) {
-      note.textContent = `The topic cannot be read: ${error.message}.`;
+      note.textContent = `The topic cannot be read: ${error.message.replace(/\.?$/, ".")}`;
       followButton.textContent = "Resume";
       tell("disconnected", "off");
       return;
@@ -128,15 +134,15 @@ addEventListener("DOMContentLoaded", () => {
       const answer = await fetch(`/topics/${topic}`, {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ records: [{ text }] }),
+        body: JSON.stringify({ text }),
       });
-      if (!answer.ok) throw new Error(`the server said ${answer.status}`);
+      if (!answer.ok) throw await refusal(answer);
       const { offset } = await answer.json();
       acked = Math.max(acked ?? offset, offset);
       if (source === null) away += 1;
       note.textContent = "";
     } catch (error) {
-      note.textContent = `Not acknowledged: ${error.message}.`;
+      note.textContent = `Not acknowledged: ${error.message.replace(/\.?$/, ".")}`;
       if (timer) toggleEvery();
     }
     showFacts();
