@@ -180,7 +180,9 @@ impl Site {
             if old.listed {
                 self.listing.remove(old);
             }
-            self.search.remove(slug);
+            if new.is_none() {
+                self.search.remove(slug);
+            }
             self.public_sum = self.public_sum.wrapping_sub(sitemap_hash(old));
         }
         self.version += 1;

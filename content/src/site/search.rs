@@ -186,10 +186,12 @@ impl SearchIndex {
     /// Takes an article in, which must be public, in place of what was known of its slug. Its words are counted here if they were
     /// not before, or for another language.
     pub fn insert(&mut self, article: &Article, terms: Option<Terms>) {
-        self.remove(&article.slug);
         let terms = terms.filter(|terms| terms.language == self.language);
         let terms = terms.unwrap_or_else(|| Terms::of(article, &self.language));
-        let number = self.gone.pop().unwrap_or(self.documents.len() as u32);
+        let number = match self.numbers.get(&article.slug) {
+            Some(number) => *number,
+            None => self.add_document(&article.slug),
+        };
         let mut entries = Vec::with_capacity(terms.weights.len());
         for (stem, weight) in terms.stems.lines().zip(terms.weights) {
             let at = match self.words.get(stem) {
@@ -197,17 +199,37 @@ impl SearchIndex {
                 None => self.add_word(stem.into()),
             };
             let postings = &mut self.entries[at as usize].postings;
-            let place = postings.partition_point(|posting| posting.document < number);
-            postings.insert(place, Posting { document: number, weight });
+            // Most words of an edited article were in it before: their postings stay where they are.
+            match postings.binary_search_by_key(&number, |posting| posting.document) {
+                Ok(place) => postings[place].weight = weight,
+                Err(place) => postings.insert(place, Posting { document: number, weight }),
+            }
             entries.push(at);
         }
-        self.length_total += u64::from(terms.length);
-        self.numbers.insert(article.slug.clone(), number);
-        let document = Document { slug: article.slug.clone(), length: terms.length, entries: entries.into() };
-        match self.documents.get_mut(number as usize) {
-            Some(free) => *free = document,
-            None => self.documents.push(document),
-        }
+        entries.sort_unstable();
+        let document = &mut self.documents[number as usize];
+        self.length_total = self.length_total - u64::from(document.length) + u64::from(terms.length);
+        document.length = terms.length;
+        let before = std::mem::replace(&mut document.entries, entries.into());
+        let now = &self.documents[number as usize].entries;
+        let lost: Vec<u32> = before.into_iter().filter(|at| now.binary_search(at).is_err()).collect();
+        self.remove_postings(number, lost);
+    }
+
+    fn add_document(&mut self, slug: &str) -> u32 {
+        let document = Document { slug: slug.to_owned(), ..Document::default() };
+        let number = match self.gone.pop() {
+            Some(number) => {
+                self.documents[number as usize] = document;
+                number
+            }
+            None => {
+                self.documents.push(document);
+                self.documents.len() as u32 - 1
+            }
+        };
+        self.numbers.insert(slug.to_owned(), number);
+        number
     }
 
     fn add_word(&mut self, word: Arc<str>) -> u32 {
@@ -231,7 +253,11 @@ impl SearchIndex {
         let document = std::mem::take(&mut self.documents[number as usize]);
         self.gone.push(number);
         self.length_total -= u64::from(document.length);
-        for at in document.entries {
+        self.remove_postings(number, document.entries);
+    }
+
+    fn remove_postings(&mut self, number: u32, entries: impl IntoIterator<Item = u32>) {
+        for at in entries {
             let entry = &mut self.entries[at as usize];
             if let Ok(place) = entry.postings.binary_search_by_key(&number, |posting| posting.document) {
                 entry.postings.remove(place);
