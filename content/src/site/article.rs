@@ -174,3 +174,103 @@ impl Article {
         self.hash = hasher.finish();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(key: &str, text: &str) -> Result<Article, Problem> {
+        Article::parse(Source { key, path: "content/a.md", text, json: None }, &SiteOptions::default())
+    }
+
+    #[test]
+    fn what_is_not_said_is_found() {
+        let article = parse("two-words/two-words", "# *The* title\n\nFirst.\n\nSecond.\n").unwrap();
+        assert_eq!((article.slug.as_str(), article.url.as_str()), ("two-words", "/two-words/"));
+        assert_eq!((article.title.as_str(), article.summary.as_str()), ("The title", "First."));
+        assert_eq!((article.words, article.minutes, article.listed, article.draft), (2, 1, true, false));
+        let bare = parse("Some Name", "").unwrap();
+        assert_eq!(
+            (bare.title.as_str(), bare.url.as_str(), bare.summary.as_str()),
+            ("Some Name", "/some-name/", "")
+        );
+        let said = parse("a", "---\ntitle: T\nsummary: S\nslug: B/C\ntags: [x, X, y]\n---\n# H\n").unwrap();
+        assert_eq!((said.title.as_str(), said.summary.as_str(), said.slug.as_str()), ("T", "S", "b-c"));
+        assert_eq!(said.tags, [TagName::new("x"), TagName::new("y")]);
+    }
+
+    #[test]
+    fn hashes_tell_what_lists_show_from_what_the_page_shows() {
+        let base = parse("a", "---\ntitle: T\nsummary: S\n---\none two\n").unwrap();
+        let same = parse("a", "---\nsummary: S\ntitle: T\n---\n\none two\n\n").unwrap();
+        assert_eq!((base.hash, base.listing_hash), (same.hash, same.listing_hash));
+        let body = parse("a", "---\ntitle: T\nsummary: S\n---\none *two*\n").unwrap();
+        assert!(body.hash != base.hash && body.listing_hash == base.listing_hash);
+        let title = parse("a", "---\ntitle: U\nsummary: S\n---\none two\n").unwrap();
+        assert!(title.hash != base.hash && title.listing_hash != base.listing_hash);
+    }
+
+    #[test]
+    fn no_text_is_too_odd() {
+        let parts = [
+            "---\n",
+            "title: ",
+            "tags: [",
+            "]",
+            "date: ",
+            "2026-01-01",
+            "\n",
+            "# ",
+            "## ",
+            "> ",
+            "- ",
+            "```",
+            "rust",
+            "|",
+            "--",
+            "[^1]",
+            ": ",
+            "<b>",
+            "</b>",
+            "<!--",
+            "*",
+            "_",
+            "`",
+            "[",
+            "](",
+            ")",
+            "!",
+            "{#x}",
+            "\\",
+            "&amp;",
+            "é",
+            "日",
+            "\u{0}",
+            "\t",
+            "    ",
+            "x",
+            "http://a.b",
+            "[!NOTE]",
+            "~~",
+            "&a",
+            "*a",
+        ];
+        let mut random = fastrand::Rng::with_seed(11);
+        let mut good = 0;
+        for n in 0..3000 {
+            let text: String = (0..random.usize(..60)).map(|_| parts[random.usize(..parts.len())]).collect();
+            let options = SiteOptions { escape_html: n % 2 == 0, ..SiteOptions::default() };
+            let source = Source { key: "a", path: "content/a.md", text: &text, json: None };
+            if let Ok(article) = Article::parse(source, &options) {
+                good += 1;
+                assert!(!article.title.contains(char::is_control), "{text:?}");
+                assert!(article.summary.len() <= options.limits.text_bytes_max && article.minutes >= 1);
+                let mut ids: Vec<_> = article.toc.iter().map(|heading| &heading.id).collect();
+                ids.sort();
+                ids.dedup();
+                assert_eq!(ids.len(), article.toc.len(), "{text:?}");
+            }
+        }
+        assert!(good > 1000, "{good}");
+    }
+}

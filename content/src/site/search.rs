@@ -331,7 +331,7 @@ impl SearchIndex {
         let last = asked.last().filter(|_| !query.ends_with(char::is_whitespace));
         let hit = |word: &str| {
             let stem = self.stemmer.stem(word);
-            stems.iter().any(|asked| *asked == stem) || last.is_some_and(|last| word.starts_with(last))
+            stems.contains(&stem) || last.is_some_and(|last| word.starts_with(last))
         };
         let found = |text: &&str| words(text).find(|(_, word)| hit(word)).map(|(at, _)| at);
         let first = texts.iter().find_map(|text| found(text).map(|at| (*text, at)));
