@@ -51,17 +51,17 @@ pub use runtime::{Config, Handle, InvokeError, Runtime, RuntimeError, dump_fiber
 pub use spare::{acquire_spare, release_spare};
 pub use spawn::{
     SubmitError, acquire_buffer, acquire_large, add_deferred_hook, add_tick_hook, cancel_fiber,
-    current_fiber, current_handle, go, go_daemon, is_fresh_fiber, on_fiber, on_worker, release_buffer, release_large,
-    remove_deferred_hook, remove_tick_hook, run_deferred_hooks, run_inline, set_fiber_name, submit, try_go,
-    try_submit, turn_elapsed, turn_time, without_waits,
+    current_fiber, current_handle, go, go_daemon, is_fresh_fiber, on_fiber, on_worker, release_buffer,
+    release_large, remove_deferred_hook, remove_tick_hook, run_deferred_hooks, run_inline, set_fiber_name,
+    submit, try_go, try_submit, turn_elapsed, turn_time, without_waits,
 };
 pub use stats::Stats;
 pub use sws_rings::{BufferConfig, BufferStats, Features, RingConfig, RingStats, SetupError, probe};
 pub use sws_stackpool::LargeBlock;
 pub use sws_stackpool::limits::{SLOTS_MAX, default_slots_max};
 pub use topics::{
-    Encoding, PayloadKind, PresenceEvent, Publication, PublishError, Replay, SubscribeError, TopicLimits,
-    TopicOptions, Topics, topics,
+    Encoding, Journal, PayloadKind, PresenceEvent, Publication, PublishError, Recorded, Replay,
+    SubscribeError, TopicLimits, TopicOptions, Topics, topics,
 };
 pub use watch::{Interest, WatchCallback, unwatch, unwatch_all, watch};
 pub use workers::worker_yield;

@@ -62,7 +62,7 @@ impl<W: Copy + 'static> Conn<'_, W> {
     /// [`SubscribeError`].
     pub fn subscribe(&mut self, topic: &str, encoding: Encoding) -> Result<(), SubscribeError> {
         refuse_pattern(topic)?;
-        self.enter(Wish { topic, encoding, since: Since::Oldest, member: None }).map(|_| ())
+        self.enter(Wish { topic, encoding, since: Since::Oldest, member: None, whole: false }).map(|_| ())
     }
 
     /// Makes the connection a subscriber of all topics whose name begins with `prefix`, of all workers, those included that come to be
@@ -72,7 +72,8 @@ impl<W: Copy + 'static> Conn<'_, W> {
     /// [`SubscribeError`].
     pub fn subscribe_prefix(&mut self, prefix: &str, encoding: Encoding) -> Result<(), SubscribeError> {
         let pattern = format!("{prefix}*");
-        self.enter(Wish { topic: &pattern, encoding, since: Since::Oldest, member: None }).map(|_| ())
+        self.enter(Wish { topic: &pattern, encoding, since: Since::Oldest, member: None, whole: false })
+            .map(|_| ())
     }
 
     /// As [`subscribe`](Conn::subscribe), for one who has seen messages up to this [sequence number](Publication::sequence): only newer
@@ -88,7 +89,24 @@ impl<W: Copy + 'static> Conn<'_, W> {
         after_sequence: u64,
     ) -> Result<Replay, SubscribeError> {
         refuse_pattern(topic)?;
-        self.enter(Wish { topic, encoding, since: Since::After(after_sequence), member: None })
+        self.enter(Wish { topic, encoding, since: Since::After(after_sequence), member: None, whole: false })
+    }
+
+    /// As [`subscribe_since`](Conn::subscribe_since), unless messages in between are gone: then it says so in [`Replay::missed`] and
+    /// nothing else happens. For one who reads them elsewhere, as from the topic's [journal](crate::Journal), until it has all but what
+    /// is in memory.
+    ///
+    /// # Errors
+    /// [`SubscribeError`].
+    pub fn subscribe_behind(
+        &mut self,
+        topic: &str,
+        encoding: Encoding,
+        after_sequence: u64,
+    ) -> Result<Replay, SubscribeError> {
+        refuse_pattern(topic)?;
+        let since = Since::Behind(after_sequence);
+        self.enter(Wish { topic, encoding, since, member: None, whole: true })
     }
 
     /// As [`subscribe`](Conn::subscribe), as one of the connections of a member of a topic with
@@ -98,7 +116,8 @@ impl<W: Copy + 'static> Conn<'_, W> {
     /// # Errors
     /// [`SubscribeError`].
     pub fn join(&mut self, topic: &str, member: &str, encoding: Encoding) -> Result<(), SubscribeError> {
-        self.enter(Wish { topic, encoding, since: Since::Oldest, member: Some(member) }).map(|_| ())
+        self.enter(Wish { topic, encoding, since: Since::Oldest, member: Some(member), whole: false })
+            .map(|_| ())
     }
 
     /// As [`join`](Conn::join), for one who has seen messages up to this sequence number, as by [`subscribe_since`](Conn::subscribe_since).
@@ -112,7 +131,13 @@ impl<W: Copy + 'static> Conn<'_, W> {
         encoding: Encoding,
         after_sequence: u64,
     ) -> Result<Replay, SubscribeError> {
-        self.enter(Wish { topic, encoding, since: Since::After(after_sequence), member: Some(member) })
+        self.enter(Wish {
+            topic,
+            encoding,
+            since: Since::After(after_sequence),
+            member: Some(member),
+            whole: false,
+        })
     }
 
     fn enter(&mut self, wish: Wish<'_>) -> Result<Replay, SubscribeError> {

@@ -1,17 +1,31 @@
 //! The topics that workers share: who has which, and the state of those with history or presence.
 
 use super::mailbox::weight;
-use super::{PresenceEvent, Publication, SubscribeError, TopicLimits, TopicOptions};
+use super::{Journal, PresenceEvent, Publication, SubscribeError, TopicLimits, TopicOptions};
 use crate::turn::guarded;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// What the workers know of a topic without a lock.
 pub(super) struct Topic {
     pub(super) name: Arc<str>,
     pub(super) options: Arc<TopicOptions>,
     pub(super) subscribers: AtomicUsize,
+    /// Whether a journal gives its messages their numbers.
+    pub(super) is_recorded: AtomicBool,
+}
+
+impl Topic {
+    /// Whether workers have to agree on the order of its messages.
+    pub(super) fn is_shared(&self) -> bool {
+        self.options.is_shared() || self.is_recorded()
+    }
+
+    /// Whether its messages come from a journal.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.is_recorded.load(Ordering::Relaxed)
+    }
 }
 
 /// Order, history and members of a topic.
@@ -42,8 +56,10 @@ struct Entry {
 pub(super) enum Since {
     /// All there is.
     Oldest,
-    /// What is newer than this sequence number.
+    /// What is newer than this sequence number; 0 for one who has seen nothing.
     After(u64),
+    /// What is newer than this number of a journal, whose first is 1.
+    Behind(u64),
 }
 
 /// A topic that is shared.
@@ -67,6 +83,8 @@ pub(super) struct Directory {
     given: u64,
     /// What the histories of all topics weigh.
     history_bytes: usize,
+    /// Keeps the topics that were restored.
+    pub(super) journal: Option<Arc<dyn Journal>>,
     patterns: Vec<(Box<str>, Arc<TopicOptions>)>,
     plain: Arc<TopicOptions>,
     entries: HashMap<Arc<str>, Entry>,
@@ -90,6 +108,7 @@ impl Directory {
             birth,
             given: 0,
             history_bytes: 0,
+            journal: None,
             patterns: Vec::new(),
             plain: Arc::default(),
             entries: HashMap::new(),
@@ -127,10 +146,17 @@ impl Directory {
 
     fn make(&self, name: &str) -> Entry {
         let options = self.options_of(name);
+        let is_recorded = options.journal.is_some();
+        // A journal that does not know the topic begins it with the number 1.
+        let birth = || if is_recorded { 0 } else { (self.birth)().max(self.given) };
         // A pattern is no topic: nothing is published to it.
-        let state = (prefix_of(name).is_none() && options.is_shared())
-            .then(|| Box::new(State::new((self.birth)().max(self.given))));
-        let topic = Topic { name: name.into(), options, subscribers: AtomicUsize::new(0) };
+        let state = (prefix_of(name).is_none() && options.is_shared()).then(|| Box::new(State::new(birth())));
+        let topic = Topic {
+            name: name.into(),
+            options,
+            subscribers: AtomicUsize::new(0),
+            is_recorded: AtomicBool::new(is_recorded),
+        };
         Entry { topic: Arc::new(topic), workers: 0, retained: 0, state }
     }
 
@@ -164,7 +190,9 @@ impl Directory {
             return;
         }
         self.in_use -= 1;
-        if entry.state.as_ref().is_none_or(|state| state.history.is_empty()) {
+        if entry.topic.is_recorded() {
+            // Its journal goes on with its numbers.
+        } else if entry.state.as_ref().is_none_or(|state| state.history.is_empty()) {
             self.forget(name, gone);
         } else {
             self.retain(name, limits, gone);
@@ -214,11 +242,14 @@ impl Directory {
     ) -> Option<Found<'_>> {
         if publishing && !self.entries.contains_key(name) {
             let entry = self.make(name);
-            if entry.topic.options.history == 0 || limits.retained_topics_max == 0 {
+            let is_recorded = entry.topic.is_recorded();
+            if !is_recorded && (entry.topic.options.history == 0 || limits.retained_topics_max == 0) {
                 return None;
             }
             self.entries.insert(Arc::clone(&entry.topic.name), entry);
-            self.retain(name, limits, gone);
+            if !is_recorded {
+                self.retain(name, limits, gone);
+            }
         }
         let entry = self.entries.get_mut(name)?;
         Some(Found { state: entry.state.as_mut()?, topic: Arc::clone(&entry.topic) })
@@ -235,7 +266,10 @@ impl Directory {
         let Some(entry) = self.entries.get_mut(&*topic.name) else { return };
         let Some(state) = entry.state.as_mut() else { return };
         let before = state.history_bytes;
-        state.record(publication, &topic.options, limits, gone);
+        match topic.is_recorded() {
+            true => state.keep_recorded(publication, &topic.options, limits, gone),
+            false => state.record(publication, &topic.options, limits, gone),
+        }
         self.history_bytes = self.history_bytes - before + state.history_bytes;
         if self.history_bytes <= limits.history_bytes_total_max {
             return;
@@ -253,6 +287,64 @@ impl Directory {
             && let Some(bytes) = state.shorten(gone)
         {
             self.history_bytes -= bytes;
+        }
+    }
+
+    /// A journal has given messages of a topic their numbers up to this one, of which these are the last.
+    pub(super) fn restore(
+        &mut self,
+        name: &str,
+        sequence: u64,
+        history: Vec<Publication>,
+        limits: &TopicLimits,
+        gone: &mut Gone,
+    ) {
+        if let Some(entry) = self.entries.get_mut(name)
+            && std::mem::take(&mut entry.retained) != 0
+        {
+            self.retained_len -= 1;
+        }
+        if !self.entries.contains_key(name) {
+            let entry = self.make(name);
+            self.entries.insert(Arc::clone(&entry.topic.name), entry);
+        }
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        entry.topic.is_recorded.store(true, Ordering::Relaxed);
+        let topic = Arc::clone(&entry.topic);
+        let born = history.first().map_or(sequence, |first| first.sequence - 1);
+        let members = entry.state.take().map_or_else(HashMap::new, |state| {
+            let State { members, history, history_bytes, .. } = *state;
+            self.history_bytes -= history_bytes;
+            gone.messages.extend(history);
+            members
+        });
+        entry.state = Some(Box::new(State { members, ..State::new(born) }));
+        for mut publication in history {
+            self.record(&topic, &mut publication, limits, gone);
+        }
+    }
+
+    /// A journal has deleted a topic.
+    pub(super) fn remove(&mut self, name: &str, gone: &mut Gone) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        entry.topic.is_recorded.store(entry.topic.options.journal.is_some(), Ordering::Relaxed);
+        if entry.workers == 0 {
+            self.forget(name, gone);
+        } else if let Some(state) = entry.state.as_mut() {
+            self.history_bytes -= state.history_bytes;
+            let State { members, history, .. } = std::mem::take(&mut **state);
+            state.members = members;
+            gone.messages.extend(history);
+        }
+    }
+
+    /// The journal of a topic.
+    pub(super) fn journal_of(&self, name: &str) -> Option<Arc<dyn Journal>> {
+        match self.entries.get(name) {
+            Some(entry) if entry.topic.options.journal.is_some() => entry.topic.options.journal.clone(),
+            Some(entry) if entry.topic.is_recorded() => self.journal.clone(),
+            Some(_) => None,
+            None => self.options_of(name).journal.clone(),
         }
     }
 
@@ -298,9 +390,27 @@ impl State {
         }
         self.sequence += 1;
         publication.sequence = self.sequence;
+        self.keep(publication, options.history, limits, gone);
+    }
+
+    /// Keeps a message that has its number from a journal. What is older than the last one was kept before.
+    fn keep_recorded(
+        &mut self,
+        publication: &Publication,
+        options: &TopicOptions,
+        limits: &TopicLimits,
+        gone: &mut Gone,
+    ) {
+        if publication.sequence > self.sequence {
+            self.sequence = publication.sequence;
+            self.keep(publication, options.history.max(limits.journal_messages_max), limits, gone);
+        }
+    }
+
+    fn keep(&mut self, publication: &Publication, messages: usize, limits: &TopicLimits, gone: &mut Gone) {
         self.history_bytes += weight(publication);
         self.history.push_back(publication.clone());
-        while self.history.len() > options.history
+        while self.history.len() > messages
             || (self.history.len() > 1 && self.history_bytes > limits.history_bytes_max)
         {
             self.shorten(gone);
@@ -316,13 +426,17 @@ impl State {
         Some(bytes)
     }
 
-    /// The messages since then, and whether others before them are gone.
-    pub(super) fn since(&self, since: Since) -> (Vec<Publication>, bool) {
+    /// The messages since then, and whether others before them are gone. To one who has no number, at most `messages`.
+    pub(super) fn since(&self, since: Since, messages: usize) -> (Vec<Publication>, bool) {
+        if since == Since::Oldest && self.history.len() > messages {
+            let skipped = self.history.len() - messages;
+            return (self.history.iter().skip(skipped).cloned().collect(), true);
+        }
         let oldest = self.history.front().map_or(self.sequence + 1, |oldest| oldest.sequence);
         let after = match since {
             // 0 is no message's number: who has none has seen nothing, and misses what is gone of this life.
             Since::Oldest | Since::After(0) => self.born,
-            Since::After(after) => after,
+            Since::After(after) | Since::Behind(after) => after,
         };
         if after > self.sequence {
             // A number of another life of this topic.

@@ -19,7 +19,7 @@ fn publish(directory: &mut Directory, name: &str, len: usize, limits: &TopicLimi
 /// How many messages a topic keeps, and whether some after this number are gone.
 fn kept(directory: &mut Directory, name: &str, after: u64) -> (usize, bool) {
     let found = directory.state(name, false, &TopicLimits::default(), &mut Gone::default());
-    let (messages, missed) = found.expect("it is there").state.since(Since::After(after));
+    let (messages, missed) = found.expect("it is there").state.since(Since::After(after), usize::MAX);
     (messages.len(), missed)
 }
 
@@ -58,8 +58,8 @@ fn history_is_bounded_in_messages_and_bytes() {
     assert_eq!(kept(&mut state, 4), (1, 3, 9), "three messages");
     assert_eq!(kept(&mut state, 5), (2, 2, 9), "three messages and ten bytes");
     assert_eq!(kept(&mut state, 5000), (2, 1, 5000), "the last is kept whatever its size");
-    assert_eq!(state.since(Since::After(5)).0[0].sequence, 6);
-    assert!(state.since(Since::After(4)).1 && !state.since(Since::After(5)).1);
+    assert_eq!(state.since(Since::After(5), usize::MAX).0[0].sequence, 6);
+    assert!(state.since(Since::After(4), usize::MAX).1 && !state.since(Since::After(5), usize::MAX).1);
 }
 
 #[test]

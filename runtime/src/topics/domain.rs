@@ -2,7 +2,7 @@
 
 use super::directory::{Directory, Gone, prefix_of};
 use super::mailbox::{Mailbox, Post, weight};
-use super::{Publication, PublishError, SubscribeError, TopicLimits, TopicOptions};
+use super::{Journal, Publication, PublishError, SubscribeError, TopicLimits, TopicOptions};
 use crate::core;
 use crate::turn::guarded;
 use std::fmt;
@@ -65,6 +65,8 @@ pub(super) struct Shared {
     directory: Mutex<Directory>,
     /// Whether some topics were configured to be shared: until then none is looked for.
     has_shared: AtomicBool,
+    /// The same of journals.
+    has_journal: AtomicBool,
     workers: RwLock<Vec<Arc<Mailbox>>>,
     workers_len: AtomicUsize,
 }
@@ -96,6 +98,7 @@ impl Topics {
                 limits,
                 directory: Mutex::new(Directory::new(birth)),
                 has_shared: AtomicBool::new(false),
+                has_journal: AtomicBool::new(false),
                 workers: RwLock::default(),
                 workers_len: AtomicUsize::new(0),
             }),
@@ -105,10 +108,51 @@ impl Topics {
     /// Sets what topics have: the one of this name, or, for a pattern such as `room/*`, all whose name begins so. The nearest
     /// counts: the name, then the longest pattern. A topic that exists keeps what it has.
     pub fn configure(&self, pattern: &str, options: TopicOptions) {
+        let journal = options.journal.clone();
         if options.is_shared() {
             self.shared.has_shared.store(true, Ordering::Release);
         }
         self.shared.directory().configure(pattern, options);
+        if let Some(journal) = journal {
+            self.attach(journal);
+        }
+    }
+
+    /// Has the topics that a journal knows be topics of this domain, whatever their names: what is published to them goes to the journal.
+    pub fn attach(&self, journal: Arc<dyn Journal>) {
+        self.shared.has_journal.store(true, Ordering::Release);
+        self.shared.has_shared.store(true, Ordering::Release);
+        self.shared.directory().journal = Some(Arc::clone(&journal));
+        journal.attach(self);
+    }
+
+    /// For a [journal](Journal): it has a topic, whose last message has this number (0 for none), and the last ones are these.
+    ///
+    /// # Panics
+    /// When the messages have no numbers.
+    pub fn restore(&self, topic: &str, sequence: u64, history: Vec<Publication>) {
+        assert!(history.iter().all(|message| message.sequence > 0), "a message of a journal has a number");
+        let mut gone = Gone::default();
+        self.shared.directory().restore(topic, sequence, history, &self.shared.limits, &mut gone);
+        guarded(|| drop(gone));
+    }
+
+    /// For a [journal](Journal): it has deleted a topic. Who subscribes hears what is published under its name without it.
+    pub fn remove(&self, topic: &str) {
+        let mut gone = Gone::default();
+        self.shared.directory().remove(topic, &mut gone);
+        guarded(|| drop(gone));
+    }
+
+    /// For a [journal](Journal): messages of a topic are kept, and subscribers get them. Each has its number, which follows that of
+    /// the one before. They are taken in whatever waits already: the journal has the bound.
+    pub fn deliver(&self, topic: &str, messages: Vec<Publication>) {
+        let mut gone = Gone::default();
+        match core::try_with(|core| core.topics.is_of(self)) {
+            Some(true) => core::with(|core| core.topics.deliver_recorded(core, topic, messages, &mut gone)),
+            _ => self.shared.deliver(topic, messages, &mut gone),
+        }
+        guarded(|| drop(gone));
     }
 
     /// Sends a message to all subscribers of a topic. From a callback or a fiber it goes out at the end of the turn, or before what
@@ -222,6 +266,26 @@ impl Shared {
         self.has_shared.load(Ordering::Acquire) && self.directory().is_shared(topic)
     }
 
+    /// The journal of a topic, if there is one.
+    #[inline]
+    pub(super) fn journal_of(&self, topic: &str) -> Option<Arc<dyn Journal>> {
+        self.has_journal.load(Ordering::Acquire).then(|| self.directory().journal_of(topic)).flatten()
+    }
+
+    /// Puts messages that a journal has kept into all mailboxes.
+    fn deliver(&self, topic: &str, messages: Vec<Publication>, gone: &mut Gone) {
+        let mut directory = self.directory();
+        let Some(topic) = directory.state(topic, true, &self.limits, gone).map(|found| found.topic) else {
+            return;
+        };
+        let mailboxes = self.mailboxes(None);
+        for mut publication in messages {
+            directory.record(&topic, &mut publication, &self.limits, gone);
+            mailboxes.reserve_always(&publication);
+            mailboxes.push(&topic.name, &publication);
+        }
+    }
+
     /// Refuses what is no name of a topic to publish to.
     #[inline]
     pub(super) fn check_topic(&self, name: &str) -> Result<(), PublishError> {
@@ -241,6 +305,9 @@ impl Shared {
         self.check_topic(topic)?;
         if self.workers_len.load(Ordering::Acquire) == 0 {
             return Err(PublishError::Closed);
+        }
+        if let Some(journal) = self.journal_of(topic) {
+            return journal.append(topic, publication);
         }
         if self.is_shared(topic) {
             let mut gone = Gone::default();

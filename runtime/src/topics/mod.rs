@@ -29,8 +29,8 @@ mod subscribe;
 mod worker;
 
 pub use domain::{Topics, topics};
-pub use options::{PublishError, Replay, SubscribeError, TopicLimits, TopicOptions};
-pub use publication::{Encoding, PayloadKind, PresenceEvent, Publication};
+pub use options::{Journal, PublishError, Replay, SubscribeError, TopicLimits, TopicOptions};
+pub use publication::{Encoding, PayloadKind, PresenceEvent, Publication, Recorded};
 
 pub(crate) use members::{Anchor, Anchors};
 pub(crate) use worker::WorkerTopics;

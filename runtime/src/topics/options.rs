@@ -1,8 +1,9 @@
 //! What topics may be set to, their bounds, and what can go wrong with them.
 
-use super::{PresenceEvent, Publication};
+use super::{PresenceEvent, Publication, Topics};
 use crate::limits::Overflow;
 use std::fmt;
+use std::sync::Arc;
 
 /// Bounds of a domain of topics, see [`Topics::with_limits`](crate::Topics::with_limits).
 #[derive(Clone, Debug)]
@@ -24,6 +25,9 @@ pub struct TopicLimits {
     /// Bytes of the histories of all topics together. Topics without subscribers are forgotten for a new message, the one that had none
     /// for longest first; then the oldest messages of its own topic.
     pub history_bytes_total_max: usize,
+    /// Messages of a topic with a journal that are kept in memory: who reads the journal up to the last of them can go on with what
+    /// is published. New subscribers get as many as [`TopicOptions::history`] says.
+    pub journal_messages_max: usize,
     /// Bytes that one turn publishes on a worker before they are delivered within the turn.
     pub turn_bytes_max: usize,
 }
@@ -38,6 +42,7 @@ impl Default for TopicLimits {
             retained_topics_max: 65_536,
             history_bytes_max: 256 * 1024,
             history_bytes_total_max: 256 * 1024 * 1024,
+            journal_messages_max: 512,
             turn_bytes_max: 1024 * 1024,
         }
     }
@@ -57,6 +62,20 @@ pub struct TopicOptions {
     pub(super) history: usize,
     pub(super) presence: Option<fn(&PresenceEvent<'_>) -> Publication>,
     pub(super) overflow: Option<Overflow>,
+    pub(super) journal: Option<Arc<dyn Journal>>,
+}
+
+/// Keeps what is published, and says when it may be heard: a durable log. Whoever publishes to a topic with a journal gives the message
+/// to it, and subscribers get it when the journal calls [`Topics::deliver`](crate::Topics::deliver).
+pub trait Journal: fmt::Debug + Send + Sync + 'static {
+    /// A domain has topics of this journal from here on. It [restores](crate::Topics::restore) those that it knows.
+    fn attach(&self, topics: &Topics);
+
+    /// Takes a message of a topic in. It must not wait.
+    ///
+    /// # Errors
+    /// [`PublishError::Full`] when it cannot take more, [`PublishError::Closed`] when it takes nothing any more.
+    fn append(&self, topic: &str, publication: Publication) -> Result<(), PublishError>;
 }
 
 impl TopicOptions {
@@ -89,9 +108,18 @@ impl TopicOptions {
         self
     }
 
+    /// Has its messages kept by a journal before anybody hears of them: they survive the end of the process, and their numbers go on.
+    /// Who publishes is told that the journal has taken a message in, not that it is kept. All subscribers get it, also one that
+    /// [publishes to others](crate::Conn::publish_to_others). Presence events are not kept.
+    #[must_use]
+    pub fn journal(mut self, journal: impl Journal) -> TopicOptions {
+        self.journal = Some(Arc::new(journal));
+        self
+    }
+
     /// Whether workers have to agree on the order of its messages.
     pub(super) fn is_shared(&self) -> bool {
-        self.history > 0 || self.presence.is_some()
+        self.history > 0 || self.presence.is_some() || self.journal.is_some()
     }
 }
 

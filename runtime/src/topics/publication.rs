@@ -37,8 +37,19 @@ pub struct Publication {
     pub event: Option<Arc<str>>,
     /// The number of the message in its topic, given on publishing in topics with history: one more than that of the message before. The
     /// first follows from the time at which the topic came to be, so that the numbers of a topic that was forgotten, or of a server
-    /// that was started anew, are older ones. Below 2^53. 0 in other topics.
+    /// that was started anew, are older ones. Below 2^53. 0 in other topics. In topics with a [journal](crate::Journal) the journal gives it.
     pub sequence: u64,
+    /// Where its topic's journal keeps it, if there is one.
+    pub record: Option<Recorded>,
+}
+
+/// A publication as a [journal](crate::Journal) keeps it, for encodings that say more of it than its payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// What the journal calls the place.
+    pub source: Arc<str>,
+    /// The record, as the journal writes it.
+    pub bytes: Bytes,
 }
 
 impl Publication {

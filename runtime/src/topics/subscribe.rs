@@ -16,6 +16,8 @@ pub(super) struct Wish<'a> {
     pub(super) since: Since,
     /// The member that the connection is of.
     pub(super) member: Option<&'a str>,
+    /// Nothing is to happen when messages are missing in between.
+    pub(super) whole: bool,
 }
 
 impl WorkerTopics {
@@ -87,10 +89,14 @@ impl WorkerTopics {
         if wish.member.is_some() && topic.options.presence.is_none() {
             return Err(SubscribeError::NoPresence);
         }
-        let (history, missed) = match topic.options.history {
-            0 => (Vec::new(), false),
-            _ => self.look_back(wish),
+        let (history, missed) = match topic.options.history > 0 || topic.is_recorded() {
+            false => (Vec::new(), false),
+            true => self.look_back(wish, topic.options.history),
         };
+        if missed && wish.whole {
+            guarded(|| drop(history));
+            return Ok(Replay { messages: 0, missed });
+        }
         // Of what is in the log the new subscriber has what was kept, and the others get it now; what comes into the mailbox
         // from here on is for all.
         self.flush(core);
@@ -113,12 +119,12 @@ impl WorkerTopics {
     }
 
     /// Takes what is in the mailbox into the log, and the history at the same moment.
-    fn look_back(&self, wish: &Wish<'_>) -> (Vec<Publication>, bool) {
+    fn look_back(&self, wish: &Wish<'_>, messages: usize) -> (Vec<Publication>, bool) {
         let shared = self.shared();
         let mut directory = shared.directory();
         self.take_mail(false);
         let found = directory.state(wish.topic, false, &shared.limits, &mut Gone::default());
-        found.map_or((Vec::new(), false), |found| found.state.since(wish.since))
+        found.map_or((Vec::new(), false), |found| found.state.since(wish.since, messages))
     }
 
     /// Makes a subscriber's connection one of a member.

@@ -16,6 +16,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 pub(super) type Encoder = Rc<dyn Fn(&Publication, &mut Vec<u8>)>;
 
@@ -290,6 +291,9 @@ impl WorkerTopics {
     ) -> Result<(), PublishError> {
         let shared = self.shared();
         shared.check_topic(name)?;
+        if let Some(journal) = shared.journal_of(name) {
+            return journal.append(name, publication);
+        }
         let known = self.log.borrow().last_plain(name).map(Arc::clone);
         let topic = match known {
             Some(topic) => topic,
@@ -317,7 +321,7 @@ impl WorkerTopics {
         let local = self.local.borrow();
         let found = local.find(name).and_then(|topic| local.topic(topic));
         if let Some(found) = found {
-            return (!found.topic.options.is_shared()).then(|| Some(Arc::clone(&found.topic.name)));
+            return (!found.topic.is_shared()).then(|| Some(Arc::clone(&found.topic.name)));
         }
         if self.shared().is_shared(name) {
             return None;
@@ -367,6 +371,37 @@ impl WorkerTopics {
         mailboxes.push(&name, &publication);
         self.append(&name, false, publication, except);
         Ok(())
+    }
+
+    /// Gives messages that a journal has kept their place in the log and in all other mailboxes.
+    pub(super) fn deliver_recorded(
+        &self,
+        core: &Core,
+        name: &str,
+        messages: Vec<Publication>,
+        gone: &mut Gone,
+    ) {
+        let shared = self.shared();
+        let mut directory = shared.directory();
+        let Some(topic) = directory.state(name, true, &shared.limits, gone).map(|found| found.topic) else {
+            return;
+        };
+        let mailboxes = shared.mailboxes(Some(&self.mailbox));
+        let is_heard = topic.subscribers.load(Ordering::Relaxed) > 0 || self.local.borrow().has_patterns();
+        if is_heard {
+            self.take_mail(false);
+        }
+        for mut publication in messages {
+            directory.record(&topic, &mut publication, &shared.limits, gone);
+            mailboxes.reserve_always(&publication);
+            mailboxes.push(&topic.name, &publication);
+            if is_heard {
+                self.append(&topic.name, false, publication, None);
+            }
+        }
+        drop(mailboxes);
+        drop(directory);
+        self.relieve(core);
     }
 
     /// Puts a presence event into the log and all other mailboxes. With the directory locked, so that events have one order.
