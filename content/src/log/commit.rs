@@ -169,8 +169,8 @@ impl Partition {
             state.durable = next;
         }
         state.producers.commit(next);
-        let chunk = Chunk::new(Bytes::from(bytes), places, next);
-        self.keep_recent(&mut state, core, chunk);
+        let chunk = Arc::new(Chunk::new(Bytes::from(bytes), places, next));
+        self.keep_recent(&mut state, core, Arc::clone(&chunk));
         drop(state);
         self.visible.set(next);
         let told = {
@@ -181,7 +181,7 @@ impl Partition {
         };
         told.tell();
         self.arrivals.wake();
-        core.publish(self, next);
+        self.publish(&core.domains.borrow(), &chunk);
     }
 
     fn fail(&self, core: &Core, failure: Failure) {

@@ -3,7 +3,7 @@
 use super::cache::ChunkCache;
 use super::error::TopicError;
 use super::files::OpenFiles;
-use super::live::Live;
+use super::live::{self, Message};
 use super::options::{LogOptions, NAME_BYTES_MAX, TopicConfig};
 use super::partition::Partition;
 use super::wait::WaitList;
@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use sws_runtime::Topics;
 
 /// A topic and its partitions.
 pub(super) struct Topic {
@@ -36,7 +37,10 @@ pub(crate) struct Core {
     pub(super) files: OpenFiles,
     pub(super) cache: ChunkCache,
     pub(super) recent_bytes: Cell<usize>,
-    pub(super) live: RefCell<Option<Live>>,
+    /// The topics that hear of each record.
+    pub(super) domains: RefCell<Vec<Topics>>,
+    /// Messages whose topic is just being made.
+    pub(super) waiting: RefCell<HashMap<Arc<str>, Vec<Message>>>,
     /// The fiber of maintenance waits here, and whether it has something to do.
     pub(super) maintenance: WaitList,
     pub(super) is_maintenance_due: Cell<bool>,
@@ -67,7 +71,8 @@ impl Core {
             topics: RefCell::new(HashMap::new()),
             busy: RefCell::new(Vec::new()),
             recent_bytes: Cell::new(0),
-            live: RefCell::new(None),
+            domains: RefCell::new(Vec::new()),
+            waiting: RefCell::new(HashMap::new()),
             maintenance: WaitList::default(),
             is_maintenance_due: Cell::new(false),
             is_closed: Cell::new(false),
@@ -104,6 +109,11 @@ impl Core {
         }
         let busy = Busy { core: self, name: Arc::clone(&name) };
         let topic = directory::create(&*self.storage, &self.dir, &name, config, &self.options)?;
+        for topics in &*self.domains.borrow() {
+            for partition in &topic.partitions {
+                live::restore(topics, &partition.live_name, 0, []);
+            }
+        }
         self.topics.borrow_mut().insert(name, Rc::new(topic));
         drop(busy);
         Ok(())
@@ -123,6 +133,9 @@ impl Core {
             while partition.queue.borrow().is_committing || partition.preparing.get() {
                 let wait = if partition.preparing.get() { &partition.prepared } else { &partition.idle };
                 wait.wait("log delete").map_err(|_| TopicError::Cancelled)?;
+            }
+            for topics in &*self.domains.borrow() {
+                topics.remove(&partition.live_name);
             }
             partition.forget_recent(self);
             partition.arrivals.wake();
@@ -147,13 +160,6 @@ impl Core {
             cache_bytes,
             chunks_read,
             chunks_shared,
-        }
-    }
-
-    /// A partition's readers see all below `next`.
-    pub(super) fn publish(&self, partition: &Partition, next: u64) {
-        if let Some(live) = &*self.live.borrow() {
-            live.publish(partition, next);
         }
     }
 

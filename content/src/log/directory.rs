@@ -11,10 +11,11 @@
 
 use super::core::{Topic, is_name};
 use super::error::{OpenError, TopicError};
+use super::live;
 use super::options::{LogOptions, TopicConfig};
 use super::partition::{Partition, State};
 use super::producers::Producers;
-use super::recover::{PartitionReport, Place, Recovered, recover};
+use super::recover::{PartitionReport, Place, Recovered, recover, recover_recent};
 use crate::storage::{Lock, Storage, read_file, replace_file};
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -23,6 +24,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use sws_runtime::Topics;
 
 const CONFIG: &str = "topic.json";
 const DELETED: &str = "topic.deleted";
@@ -38,6 +40,14 @@ pub(super) struct FoundTopic {
 }
 
 impl FoundTopic {
+    /// Tells a domain of topics what there is.
+    pub(super) fn restore(&self, topics: &Topics) {
+        for (number, (_, state)) in self.partitions.iter().enumerate() {
+            let name = super::live_name(&self.name, number as u32);
+            live::restore(topics, &name, state.end, state.recent.as_ref());
+        }
+    }
+
     /// On the worker that will have it.
     pub(super) fn into_topic(self) -> Topic {
         let (name, config): (Arc<str>, _) = (self.name.into(), Rc::new(self.config));
@@ -98,6 +108,7 @@ pub(super) fn open_all(
     let storage = &*options.storage;
     let failed = |path: &Path, source| OpenError::Storage { path: path.to_owned(), source };
     let (mut topics, mut reports) = (Vec::new(), Vec::new());
+    let mut recent_bytes = options.recent_bytes_total_max;
     let mut entries = storage.list(dir).map_err(|error| failed(dir, error))?;
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     for entry in entries.into_iter().filter(|entry| entry.is_dir) {
@@ -117,7 +128,8 @@ pub(super) fn open_all(
         for partition in 0..config.partitions {
             let dir = topic_dir.join(partition.to_string());
             let place = Place { storage, dir: &dir, topic: &name, partition };
-            let (recovered, report) = recover(&place, options)?;
+            let (mut recovered, report) = recover(&place, options)?;
+            recover_recent(&place, &mut recovered, &mut recent_bytes);
             partitions.push((dir, recovered));
             reports.push(report);
         }

@@ -42,8 +42,14 @@ impl Log {
         let mut stage = self.shared.stage();
         let Stage::Found(topics) = &mut *stage else { return None };
         let core = Rc::new(Core::new(self.shared.options.clone(), self.shared.dir.clone()));
+        // Taken, because topics keep their journal: a log that kept its topics would never end.
+        *core.domains.borrow_mut() =
+            std::mem::take(&mut self.shared.domains.lock().unwrap_or_else(PoisonError::into_inner));
         for topic in std::mem::take(topics) {
             let topic = Rc::new(topic.into_topic());
+            let recent = |partition: &Rc<super::partition::Partition>| partition.state.borrow().recent_bytes;
+            let bytes = topic.partitions.iter().map(recent).sum::<usize>();
+            core.recent_bytes.set(core.recent_bytes.get() + bytes);
             core.topics.borrow_mut().insert(Arc::clone(&topic.name), topic);
         }
         *stage = Stage::Home(current_handle());

@@ -1,10 +1,198 @@
-//! The join of the log with topics: what readers of the log see is published, under the same numbers.
+//! The join of the log with topics: what readers of the log see is published under the same numbers, and what is published to a topic
+//! of the log goes to the log first.
+//!
+//! The first partition of a topic is the topic of the same name, the others are `name#1`, `name#2` and so on. A message's sequence number
+//! is its offset and one more, because 0 is no number. A subscriber who was away reads the log up to what topics have in memory, and
+//! goes on there ([`Conn::subscribe_behind`](sws_runtime::Conn::subscribe_behind)).
 
+use super::chunk::Chunk;
+use super::core::Core;
+use super::error::{ProduceError, TopicError};
+use super::home::Stage;
 use super::partition::Partition;
+use super::record::{Entry, ProduceOptions};
+use super::{Log, key_hash};
+use bytes::Bytes;
+use std::rc::Rc;
+use std::sync::{Arc, PoisonError};
+use sws_runtime::{Journal, PayloadKind, Publication, PublishError, Recorded, Topics, try_go};
 
-/// The topics that hear of each record.
-pub(super) struct Live;
+/// Messages that wait for their topic to be made, at most.
+const WAITING_MAX: usize = 10_000;
 
-impl Live {
-    pub(super) fn publish(&self, _partition: &Partition, _next: u64) {}
+/// The topic on which the records of a partition are published.
+pub fn live_name(topic: &str, partition: u32) -> String {
+    match partition {
+        0 => topic.to_owned(),
+        number => format!("{topic}#{number}"),
+    }
+}
+
+/// The records of a chunk from an offset on, as messages.
+fn publications(chunk: &Chunk, from: u64, source: &Arc<str>) -> Vec<Publication> {
+    (chunk.find(from)..chunk.len())
+        .map(|at| {
+            let record = chunk.record(at);
+            let kind = if record.text { PayloadKind::Text } else { PayloadKind::Binary };
+            let mut publication = Publication::new(record.payload, kind);
+            // What is the latest of its key among records is so among messages.
+            publication.key = record.key.as_deref().map_or(0, key_hash);
+            publication.sequence = record.offset + 1;
+            publication.record =
+                Some(Recorded { source: Arc::clone(source), bytes: chunk.encoded(at, at + 1) });
+            publication
+        })
+        .collect()
+}
+
+/// Tells a domain what a partition has: how far its numbers have come, and what was written last.
+pub(super) fn restore<'a>(
+    topics: &Topics,
+    name: &str,
+    end: u64,
+    recent: impl IntoIterator<Item = &'a Arc<Chunk>>,
+) {
+    let source: Arc<str> = name.into();
+    let history = recent.into_iter().flat_map(|chunk| publications(chunk, 0, &source)).collect();
+    topics.restore(name, end, history);
+}
+
+impl Partition {
+    /// Publishes the chunk that was just written.
+    pub(super) fn publish(&self, domains: &[Topics], chunk: &Chunk) {
+        for topics in domains {
+            topics.deliver(&self.live_name, publications(chunk, 0, &self.live_name));
+        }
+    }
+}
+
+impl Journal for Log {
+    fn attach(&self, topics: &Topics) {
+        // With the stage locked, the log does not come to a worker meanwhile.
+        if let Stage::Found(found) = &*self.shared.stage() {
+            self.shared.domains.lock().unwrap_or_else(PoisonError::into_inner).push(topics.clone());
+            for topic in found {
+                topic.restore(topics);
+            }
+            return;
+        }
+        let topics = topics.clone();
+        self.cast(move |core| {
+            if let Some(core) = core {
+                core.attach(topics);
+            }
+        });
+    }
+
+    fn append(&self, topic: &str, publication: Publication) -> Result<(), PublishError> {
+        let topic: Arc<str> = topic.into();
+        if matches!(*self.shared.stage(), Stage::Closed) {
+            return Err(PublishError::Closed);
+        }
+        // Whose publisher is on the log's worker hears at once that there is no room.
+        if let Some(core) = sws_runtime::on_worker().then(|| self.local()).flatten() {
+            return core.append(&topic, Message::of(publication)).map_err(|error| match error {
+                ProduceError::Overloaded { .. } | ProduceError::StorageFull => PublishError::Full,
+                _ => PublishError::Closed,
+            });
+        }
+        self.cast(move |core| {
+            let Some(core) = core else { return };
+            if let Err(error) = core.append(&topic, Message::of(publication)) {
+                core.report(&format!("{topic}: a message was not taken in: {error}"));
+            }
+        });
+        Ok(())
+    }
+}
+
+/// A message on its way into the log.
+pub(super) struct Message {
+    key: Option<String>,
+    payload: Bytes,
+    text: bool,
+}
+
+impl Message {
+    fn of(publication: Publication) -> Message {
+        Message {
+            key: (publication.key != 0).then(|| publication.key.to_string()),
+            text: publication.kind == PayloadKind::Text,
+            payload: publication.payload,
+        }
+    }
+}
+
+impl Core {
+    /// Has a domain hear of all records from here on.
+    pub(super) fn attach(&self, topics: Topics) {
+        for topic in self.topics.borrow().values() {
+            for partition in &topic.partitions {
+                let state = partition.state.borrow();
+                restore(&topics, &partition.live_name, state.end, &state.recent);
+            }
+        }
+        self.domains.borrow_mut().push(topics);
+    }
+
+    /// Takes a message of a topic in, which is made if it is not there.
+    fn append(self: &Rc<Self>, name: &Arc<str>, message: Message) -> Result<(), ProduceError> {
+        if self.is_closed.get() {
+            return Err(ProduceError::Closed);
+        }
+        let Some(topic) = self.topic(name) else { return self.append_later(name, message) };
+        let partition = topic.partitions.first().ok_or(ProduceError::UnknownPartition)?;
+        let entry = message.entry();
+        let (core, name) = (Rc::clone(self), Arc::clone(name));
+        partition.produce_then(self, &[entry], &ProduceOptions::default(), move |result| {
+            if let Err(error) = result {
+                core.report(&format!("{name}: a message was not kept: {error}"));
+            }
+        })
+    }
+
+    /// Makes a topic for a message, and puts what comes meanwhile behind it.
+    fn append_later(self: &Rc<Self>, name: &Arc<str>, message: Message) -> Result<(), ProduceError> {
+        let mut waiting = self.waiting.borrow_mut();
+        if let Some(messages) = waiting.get_mut(name) {
+            if messages.len() >= WAITING_MAX {
+                return Err(ProduceError::Overloaded { retry_after: super::partition::RETRY_AFTER });
+            }
+            messages.push(message);
+            return Ok(());
+        }
+        waiting.insert(Arc::clone(name), vec![message]);
+        drop(waiting);
+        let (core, topic) = (Rc::clone(self), Arc::clone(name));
+        let started = try_go("log create", move || {
+            let made = core.create_topic(&topic, core.options.topic.clone());
+            let messages = core.waiting.borrow_mut().remove(&topic).unwrap_or_default();
+            if let Err(error) = made.or_else(|error| match error {
+                TopicError::Exists => Ok(()),
+                other => Err(other),
+            }) {
+                core.report(&format!(
+                    "{topic}: not made, {} messages were not kept: {error}",
+                    messages.len()
+                ));
+                return;
+            }
+            for message in messages {
+                if let Err(error) = core.append(&topic, message) {
+                    core.report(&format!("{topic}: a message was not kept: {error}"));
+                }
+            }
+        });
+        if started.is_none() {
+            self.waiting.borrow_mut().remove(name);
+            return Err(ProduceError::Overloaded { retry_after: super::partition::RETRY_AFTER });
+        }
+        Ok(())
+    }
+}
+
+impl Message {
+    fn entry(&self) -> Entry<'_> {
+        Entry { key: self.key.as_deref().map(str::as_bytes), text: self.text, ..Entry::bytes(&self.payload) }
+    }
 }

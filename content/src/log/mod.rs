@@ -38,6 +38,7 @@ mod wait;
 
 pub use error::{FetchError, OpenError, ProduceError, TopicError};
 pub use inspect::{Inspection, Repair, RepairError, SegmentInfo, dump, inspect, repair};
+pub use live::live_name;
 pub use options::{Acks, Flush, LogOptions, NAME_BYTES_MAX, PARTITIONS_MAX, SEGMENT_BYTES_MIN, TopicConfig};
 pub use partitioner::{Partitioner, key_hash};
 pub use read::FetchMax;
@@ -49,12 +50,14 @@ use self::core::{Core, Missing, Topic};
 use crate::storage::Lock;
 use home::Stage;
 use record::OwnedEntry;
+use std::cell::Cell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use sws_runtime::Topics;
 
 /// A log in a folder: a handle for any worker, cheap to clone.
 ///
@@ -96,6 +99,8 @@ struct Shared {
     dir: PathBuf,
     options: LogOptions,
     stage: Mutex<Stage>,
+    /// The topics that hear of each record, until a worker has the log.
+    domains: Mutex<Vec<Topics>>,
     /// Held as long as the log is open.
     _lock: Lock,
 }
@@ -217,6 +222,7 @@ impl Log {
             dir,
             options,
             stage: Mutex::new(Stage::Found(topics)),
+            domains: Mutex::new(Vec::new()),
             _lock: lock,
         };
         Ok((Log { shared: Arc::new(shared) }, Report { partitions }))
@@ -315,20 +321,14 @@ impl Log {
         answer: impl FnOnce(Result<Produced, ProduceError>) + Send + 'static,
     ) {
         if let Some(core) = sws_runtime::on_worker().then(|| self.local()).flatten() {
-            return match choose(&core, topic, entries, &options) {
-                Ok(partition) => partition.produce_then(&core, entries, &options, answer),
-                Err(error) => answer(Err(error)),
-            };
+            return produce_then(&core, topic, entries, &options, answer);
         }
         let owned: Vec<OwnedEntry> = entries.iter().map(OwnedEntry::of).collect();
         let topic = topic.to_owned();
         self.cast(move |core| {
             let Some(core) = core else { return answer(Err(ProduceError::Closed)) };
             let entries: Vec<Entry<'_>> = owned.iter().map(OwnedEntry::entry).collect();
-            match choose(core, &topic, &entries, &options) {
-                Ok(partition) => partition.produce_then(core, &entries, &options, answer),
-                Err(error) => answer(Err(error)),
-            }
+            produce_then(core, &topic, &entries, &options, answer);
         });
     }
 
@@ -473,6 +473,28 @@ fn choose(
         }
     };
     topic.partitions.get(number as usize).cloned().ok_or(ProduceError::UnknownPartition)
+}
+
+fn produce_then(
+    core: &Rc<Core>,
+    topic: &str,
+    entries: &[Entry<'_>],
+    options: &ProduceOptions,
+    answer: impl FnOnce(Result<Produced, ProduceError>) + 'static,
+) {
+    // Who is refused is answered here, everybody else later.
+    let answer = Rc::new(Cell::new(Some(answer)));
+    let later = Rc::clone(&answer);
+    let taken = choose(core, topic, entries, options).and_then(|partition| {
+        partition.produce_then(core, entries, options, move |result| {
+            if let Some(answer) = later.take() {
+                answer(result);
+            }
+        })
+    });
+    if let (Err(error), Some(answer)) = (taken, answer.take()) {
+        answer(Err(error));
+    }
 }
 
 fn find(core: &Core, topic: &str, partition: u32) -> Result<Rc<partition::Partition>, FetchError> {

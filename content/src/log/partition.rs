@@ -25,7 +25,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sws_runtime::{current_fiber, park, try_go};
 
 /// When a producer that was refused is to come again.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// What is on the storage, as recovery found it and as it is kept up.
 #[derive(Debug)]
@@ -70,6 +70,8 @@ pub(super) enum Taken {
 /// One partition of a topic, on the worker that has the log.
 pub(super) struct Partition {
     pub(super) topic: Arc<str>,
+    /// The topic on which its records are published.
+    pub(super) live_name: Arc<str>,
     pub(super) number: u32,
     pub(super) dir: PathBuf,
     pub(super) config: Rc<TopicConfig>,
@@ -111,6 +113,7 @@ impl Partition {
             });
         let queue = Queue::new(state.end, last_timestamp_ms);
         Partition {
+            live_name: super::live_name(&topic, number).into(),
             topic,
             number,
             dir,
@@ -143,22 +146,22 @@ impl Partition {
         wait_for(&ack).map(|()| produced)
     }
 
-    /// Produces, and has `answer` called when that is done.
+    /// Produces, and has `answer` called when that is done. What is not taken in is returned instead.
     pub(super) fn produce_then(
         self: &Rc<Self>,
         core: &Rc<Core>,
         entries: &[Entry<'_>],
         options: &ProduceOptions,
         answer: impl FnOnce(Result<Produced, ProduceError>) + 'static,
-    ) {
-        match self.take_in(core, entries, options) {
-            Err(error) => answer(Err(error)),
-            Ok(Taken::Done(produced)) => answer(Ok(produced)),
-            Ok(Taken::Wait(produced, end)) => {
+    ) -> Result<(), ProduceError> {
+        match self.take_in(core, entries, options)? {
+            Taken::Done(produced) => answer(Ok(produced)),
+            Taken::Wait(produced, end) => {
                 let answer: Answer = Box::new(move |result| answer(result.map(|()| produced)));
                 self.queue.borrow_mut().push_call(end, options.acks, answer);
             }
         }
+        Ok(())
     }
 
     /// Gives records their offsets and puts them on their way.
@@ -251,10 +254,10 @@ impl Partition {
     }
 
     /// Keeps what was just written in memory, within the bounds of the partition and of all.
-    pub(super) fn keep_recent(&self, state: &mut State, core: &Core, chunk: Chunk) {
+    pub(super) fn keep_recent(&self, state: &mut State, core: &Core, chunk: Arc<Chunk>) {
         let options: &LogOptions = &core.options;
         let weight = chunk.weight();
-        state.recent.push_back(Arc::new(chunk));
+        state.recent.push_back(chunk);
         state.recent_bytes += weight;
         core.recent_bytes.set(core.recent_bytes.get() + weight);
         while state.recent_bytes > options.recent_bytes_max

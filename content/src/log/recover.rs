@@ -2,6 +2,7 @@
 //!
 //! Sealed segments are taken at their footer's word; a bad byte in one is found when it is read. The active segment is read whole.
 
+use super::chunk::Chunk;
 use super::error::OpenError;
 use super::options::LogOptions;
 use super::partition::State;
@@ -12,10 +13,11 @@ use crate::segment::{
     SegmentHeader, Step, TailVerdict, judge_tail, topic_crc,
 };
 use crate::storage::{SharedFile, Storage, StorageFile, read_file, read_full_at};
-use std::collections::VecDeque;
+use bytes::Bytes;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 1024 * 1024;
@@ -48,6 +50,8 @@ pub(super) struct Recovered {
     pub(super) end: u64,
     pub(super) producers: Producers,
     pub(super) poison: Option<String>,
+    /// The last records, in memory.
+    pub(super) recent: Option<Arc<Chunk>>,
 }
 
 impl Recovered {
@@ -59,9 +63,35 @@ impl Recovered {
             durable: self.end,
             producers: self.producers,
             poison: self.poison.map(Into::into),
-            recent: VecDeque::new(),
-            recent_bytes: 0,
+            recent_bytes: self.recent.as_ref().map_or(0, |chunk| chunk.weight()),
+            recent: self.recent.into_iter().collect(),
         }
+    }
+}
+
+/// Reads the last records, for those who subscribe first; as long as `room` has the bytes.
+pub(super) fn recover_recent(place: &Place<'_>, recovered: &mut Recovered, room: &mut usize) {
+    let (path, entries, to) = match (&recovered.active, recovered.sealed.last()) {
+        (Some(active), _) if active.tally.count > 0 => {
+            (&active.path, active.index.entries().to_vec(), active.tally.records_bytes)
+        }
+        (None, Some(sealed)) if sealed.damage.is_none() => {
+            let Ok(index) = sealed.index(|| Err(super::FetchError::Closed)) else { return };
+            (&sealed.path, index.entries.clone(), sealed.records_bytes)
+        }
+        _ => return,
+    };
+    // Of the last chunk there may be little.
+    let Some(from) = entries.get(entries.len().saturating_sub(2)).map(|entry| entry.position) else { return };
+    let len = (to - from) as usize;
+    let Some(left) = room.checked_sub(len) else { return };
+    let mut bytes = vec![0; len];
+    let read = place.storage.open(path, false).and_then(|file| read_full_at(&*file, &mut bytes, from));
+    if read.is_ok_and(|filled| filled == len)
+        && let Ok(chunk) = Chunk::check(Bytes::from(bytes), recovered.end)
+    {
+        *room = left;
+        recovered.recent = Some(Arc::new(chunk));
     }
 }
 
@@ -97,6 +127,7 @@ pub(super) fn recover(
         end: 0,
         producers: Producers::new(options.producers_max),
         poison: read_poison(place),
+        recent: None,
     };
     for (number, &base) in bases.iter().enumerate() {
         if number > 0 && base != recovered.end {
