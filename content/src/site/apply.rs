@@ -202,8 +202,9 @@ impl Site {
             title: told.title.clone(),
             tags,
         });
-        if let Some(mut new) = new {
-            Arc::make_mut(&mut new).version = self.version;
+        self.versions.remove(slug);
+        if let Some(new) = new {
+            self.versions.insert(slug.to_owned(), self.version);
             if new.listed {
                 self.listing.insert(&new);
             }

@@ -105,8 +105,6 @@ pub struct Article {
     pub minutes: usize,
     /// When the newest of its files was written.
     pub modified: Option<SystemTime>,
-    /// The site's version in which it changed last.
-    pub version: u64,
     /// Of everything that its own page shows.
     pub(super) hash: u64,
     /// Of everything that lists show of it.
@@ -156,7 +154,6 @@ impl Article {
             text: document.text,
             words: document.words,
             modified: None,
-            version: 0,
             hash: 0,
             listing_hash: 0,
         };

@@ -76,7 +76,7 @@ pub(super) fn summary(article: &Article, config: &SiteConfig) -> Value {
 }
 
 /// The value of an article on its own page.
-pub(super) fn article(article: &Article, config: &SiteConfig) -> Value {
+pub(super) fn article(article: &Article, version: u64, config: &SiteConfig) -> Value {
     let toc = article.toc.iter().map(|heading| {
         Value::from_pairs([
             ("level", Value::from(heading.level)),
@@ -87,7 +87,7 @@ pub(super) fn article(article: &Article, config: &SiteConfig) -> Value {
     let mut fields = listed(article, config);
     fields.push(("html", Value::from_safe_string(article.html.clone())));
     fields.push(("toc", Value::from(toc.collect::<Vec<_>>())));
-    fields.push(("version", Value::from(article.version)));
+    fields.push(("version", Value::from(version)));
     Value::from_pairs(fields)
 }
 

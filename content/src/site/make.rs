@@ -129,7 +129,7 @@ impl Site {
 
     fn make_article(&self, page: &Page, article: &Article) -> Result<Made, Error> {
         let dependencies = vec![Dependency::Article(article.slug.clone(), article.hash)];
-        let context = context! { article => context::article(article, &self.config) };
+        let context = context! { article => context::article(article, self.article_version(&article.slug), &self.config) };
         let subscription = Subscription::ByTitle(article.slug.clone());
         let made = self.make_html(page, &article.title, subscription, context, dependencies)?;
         let written = |path: &str| self.known.get(path).and_then(|known| known.modified);

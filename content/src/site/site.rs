@@ -52,6 +52,10 @@ pub struct Site {
     pub(super) troubled: Arc<BTreeSet<String>>,
     pub(super) generation: u64,
     pub(super) version: u64,
+    /// The version of all articles that have none of their own.
+    version_at_start: u64,
+    /// The version in which an article changed last.
+    pub(super) versions: BTreeMap<String, u64>,
     pub(super) config: SiteConfig,
     pub(super) config_hash: u64,
     /// The value of `site` in templates.
@@ -168,6 +172,8 @@ impl Site {
             troubled: Arc::default(),
             generation: 0,
             version: 0,
+            version_at_start: 0,
+            versions: BTreeMap::new(),
             config_hash: 0,
             config_value: Value::UNDEFINED,
             articles: BTreeMap::new(),
@@ -210,10 +216,14 @@ impl Site {
     /// Continues at a version: the next change has the number after it. For one who keeps changes over restarts.
     pub fn set_version(&mut self, version: u64) {
         self.version = version;
-        for article in self.public.values_mut() {
-            Arc::make_mut(article).version = version;
-        }
+        self.version_at_start = version;
+        self.versions.clear();
         self.forget_pages();
+    }
+
+    /// The version in which the article of an address changed last, or where the site continued if it did not change since.
+    pub fn article_version(&self, slug: &str) -> u64 {
+        self.versions.get(slug).copied().unwrap_or(self.version_at_start)
     }
 
     /// What `site.json` says.

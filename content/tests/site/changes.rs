@@ -86,6 +86,7 @@ fn tags_before_and_after_hear_of_it() {
         (change.title.as_str(), change.slug.as_str(), change.tags.join(" ")),
         ("A two", "a", "z x".into())
     );
+    assert_eq!((site.article_version("a"), site.article_version("b")), (1, 0));
     let topics = ["site/all", "site/title/a", "site/tag/z", "site/tag/x"];
     assert_eq!(Subscription::topics_of(change), topics);
     folder.remove("content/a.md");
