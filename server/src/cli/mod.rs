@@ -2,6 +2,7 @@
 
 mod doctor;
 mod facts;
+mod log;
 mod serve;
 
 use clap::error::ErrorKind;
@@ -26,6 +27,8 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Check io_uring and the limits of this machine, and say what mends them.
     Doctor,
+    /// Look at a log's topics, records and files, produce to it, verify and repair it.
+    Log(Box<log::LogArgs>),
 }
 
 /// Does what the arguments say; the first is the program's name.
@@ -39,6 +42,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
         },
         Ok(Args { command: Command::Doctor }) => doctor::doctor(),
+        Ok(Args { command: Command::Log(args) }) => log::log(&args),
         Err(error) => usage(&error),
     }
 }
