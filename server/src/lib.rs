@@ -15,11 +15,13 @@
 #![forbid(unsafe_code)]
 
 pub mod http1;
+pub mod log_routes;
 pub mod sse;
 pub mod static_files;
 pub mod websocket;
 
 mod admin;
+mod bearer;
 mod body;
 mod conn;
 mod context;
@@ -37,6 +39,7 @@ mod router;
 mod server;
 mod test_client;
 
+pub use bearer::bearer_token;
 pub use body::{BODY_BYTES_MAX, Body, BodyError, BodyWriter, FileBody, RequestBody, StreamFn};
 pub use bytes::Bytes;
 pub use conn::defer::{Deferred, Gone};
@@ -54,6 +57,8 @@ pub use router::{
 };
 pub use server::{Running, ServeError, Server};
 pub use static_files::ServeDir;
+pub use sws_content as content;
+pub use sws_content::log::Log;
 pub use sws_runtime as runtime;
 pub use sws_runtime::{Overflow, Publication, PublishError, SubscribeError, TopicOptions, Topics, topics};
 pub use test_client::{TestClient, TestRequest, TestResponse};

@@ -3,6 +3,7 @@
 //! Each worker writes its own counters, alone, so an increment is a plain load and store. A reader on another thread sees each
 //! counter whole, and all of them nearly at one moment.
 
+use crate::log_routes::{Code, LogCounts};
 use crate::websocket::{self, SocketStats};
 use http::StatusCode;
 use std::fmt::Write;
@@ -98,12 +99,13 @@ impl WorkerMetrics {
 pub(crate) struct Counts {
     pub(crate) runtime: Stats,
     pub(crate) sockets: SocketStats,
+    pub(crate) log: LogCounts,
 }
 
 impl Counts {
     /// Those of the worker on whose thread the caller is.
     pub(crate) fn take() -> Counts {
-        Counts { runtime: sws_runtime::stats(), sockets: websocket::stats() }
+        Counts { runtime: sws_runtime::stats(), sockets: websocket::stats(), log: LogCounts::take() }
     }
 }
 
@@ -127,6 +129,7 @@ struct Sums {
     panics: u64,
     stats: Vec<Stats>,
     sockets: Vec<SocketStats>,
+    logs: Vec<LogCounts>,
 }
 
 impl Sums {
@@ -143,6 +146,7 @@ impl Sums {
         self.panics += metrics.panics.load(Ordering::Relaxed);
         self.stats.push(counts.runtime);
         self.sockets.push(counts.sockets);
+        self.logs.push(counts.log);
     }
 
     fn write(&self, out: &mut String) {
@@ -194,6 +198,29 @@ impl Sums {
         line("gauge", "receive_buffers", "Receive buffers.", sum(|s| u64::from(s.receive_buffers.provided)));
         line("counter", "receive_starved_total", "Receives without a buffer.", sum(|s| s.starved));
         self.write_live(&mut line);
+        self.write_log(&mut line);
+        self.write_refusals(out);
+    }
+
+    /// What goes through the routes of the log.
+    fn write_log(&self, line: &mut impl FnMut(&str, &str, &str, u64)) {
+        let sum = |of: fn(&LogCounts) -> u64| self.logs.iter().map(of).sum::<u64>();
+        let mut count = |name: &str, help: &str, value: u64| line("counter", name, help, value);
+        count("log_produced_records_total", "Records written over HTTP.", sum(|log| log.produced_records));
+        count("log_produced_bytes_total", "Bytes of their payloads.", sum(|log| log.produced_bytes));
+        count("log_fetched_records_total", "Records read over HTTP.", sum(|log| log.fetched_records));
+        count("log_fetched_bytes_total", "Their bytes, as stored.", sum(|log| log.fetched_bytes));
+    }
+
+    fn write_refusals(&self, out: &mut String) {
+        out.push_str("# HELP sws_log_refusals_total Requests that the log's routes refused, by code.\n");
+        out.push_str("# TYPE sws_log_refusals_total counter\n");
+        for code in Code::ALL {
+            let count: u64 = self.logs.iter().map(|log| log.refusals[*code as usize]).sum();
+            if count > 0 {
+                let _ = writeln!(out, "sws_log_refusals_total{{code=\"{}\"}} {count}", code.as_str());
+            }
+        }
     }
 
     /// Sockets and topics.
