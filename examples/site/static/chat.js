@@ -101,13 +101,14 @@ addEventListener("DOMContentLoaded", () => {
     },
     error({ id, message, code }) {
       const words = message || code || "The server refused.";
-      if (id === subscription && next !== null) {
+      if (id === subscription && code === "out_of_range" && next !== null) {
         // What we had is no part of the topic any more, so we begin anew.
         next = null;
         lastDay = "";
         log.replaceChildren();
         return subscribe();
       }
+      if (id === subscription) socket.close(); // and try again later
       if (pending && id === pending.id) settle(false, `Not sent: ${words}`);
       else note.textContent = words;
     },

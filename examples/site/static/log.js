@@ -48,21 +48,15 @@ addEventListener("DOMContentLoaded", () => {
     check.className = isGood ? "good" : "wrong";
   }
 
-  // An event's data is the record as JSON, as the other routes have it.
-  function show(offset, data) {
-    let record = { text: data };
-    try {
-      const parsed = JSON.parse(data);
-      if (parsed !== null && typeof parsed === "object") record = parsed;
-    } catch { /* shown as it is */ }
+  function show(offset, record) {
     if (last !== null && offset <= last) repeats += 1;
     if (last !== null && offset > last + 1) gaps += offset - last - 1;
     first ??= offset;
     last = Math.max(last ?? offset, offset);
     const isReplayed = offset <= replayEnd;
     const row = document.createElement("tr");
-    const time = record.timestamp === undefined ? "" : clock.format(new Date(record.timestamp));
-    for (const content of [offset, time, record.text ?? record.base64 ?? data, isReplayed ? "replayed" : "live"]) {
+    const time = clock.format(new Date(record.timestamp));
+    for (const content of [offset, time, record.text ?? record.base64, isReplayed ? "replayed" : "live"]) {
       row.insertCell().textContent = content;
     }
     row.lastElementChild.className = isReplayed ? "replayed" : "live";
@@ -100,7 +94,7 @@ addEventListener("DOMContentLoaded", () => {
       return;
     }
     if (source) source.close();
-    const opened = new EventSource(`/topics/${topic}/0/events?offset=${from}`);
+    const opened = new EventSource(`/topics/${topic}/0/events?format=json&offset=${from}`);
     source = opened;
     opened.addEventListener("open", () => {
       tell(isFirst ? "following" : "following again", "on");
@@ -111,10 +105,13 @@ addEventListener("DOMContentLoaded", () => {
       if (isOver && source === opened) leave("The server refused. Resume to try again.");
     });
     const take = (event) => {
-      if (source === opened && event.lastEventId !== "") show(Number(event.lastEventId), event.data);
+      const record = JSON.parse(event.data);
+      if (source === opened && Number.isInteger(record.offset)) show(record.offset, record);
     };
     opened.addEventListener("message", take);
-    opened.addEventListener("record", take);
+    opened.addEventListener("missed", () => {
+      note.textContent = "Some records are no longer kept.";
+    });
   }
 
   function leave(words) {
