@@ -88,15 +88,7 @@ impl Chunk {
 
     /// The record at a place.
     pub(super) fn record(&self, at: usize) -> Record {
-        let view = self.view(at);
-        Record {
-            offset: view.offset,
-            timestamp_ms: view.timestamp_ms,
-            key: view.key.map(|key| self.bytes.slice_ref(key)),
-            payload: self.bytes.slice_ref(view.payload),
-            text: view.text,
-            tombstone: view.tombstone,
-        }
+        Record::of(&self.view(at), &self.bytes)
     }
 
     /// The record at a place, borrowed.

@@ -7,14 +7,15 @@
 
 use super::chunk::Chunk;
 use super::core::Core;
-use super::error::{ProduceError, TopicError};
+use super::error::{FetchError, ProduceError, TopicError};
 use super::home::Stage;
 use super::partition::Partition;
 use super::record::{Entry, ProduceOptions};
 use super::{Log, key_hash};
 use bytes::Bytes;
+use std::collections::HashSet;
 use std::rc::Rc;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use sws_runtime::{Journal, PayloadKind, Publication, PublishError, Recorded, Topics, try_go};
 
 /// Messages that wait for their topic to be made, at most.
@@ -66,20 +67,61 @@ impl Partition {
     }
 }
 
-impl Journal for Log {
-    fn attach(&self, topics: &Topics) {
+impl Log {
+    /// Has all records published to these topics from here on, unless they are already: who follows needs that. Topics that are
+    /// [configured](sws_runtime::TopicOptions::journal) with this log have it.
+    ///
+    /// # Errors
+    /// [`FetchError::Closed`] and [`FetchError::Cancelled`].
+    pub fn publish_to(&self, topics: &Topics) -> Result<(), FetchError> {
+        if self.attached().contains(&topics.id()) || self.attach_found(topics) {
+            return Ok(());
+        }
+        let shared = topics.clone();
+        self.call(move |core| {
+            core.attach(&shared);
+            Ok::<(), FetchError>(())
+        })?;
+        topics.keep_journal(Arc::new(self.clone()));
+        self.note_attached(topics);
+        Ok(())
+    }
+
+    /// Attaches topics before a worker has the log. False if one has.
+    fn attach_found(&self, topics: &Topics) -> bool {
         // With the stage locked, the log does not come to a worker meanwhile.
-        if let Stage::Found(found) = &*self.shared.stage() {
+        let stage = self.shared.stage();
+        let Stage::Found(found) = &*stage else { return false };
+        if self.attached().insert(topics.id()) {
             self.shared.domains.lock().unwrap_or_else(PoisonError::into_inner).push(topics.clone());
             for topic in found {
                 topic.restore(topics);
             }
+            topics.keep_journal(Arc::new(self.clone()));
+        }
+        true
+    }
+
+    fn note_attached(&self, topics: &Topics) {
+        self.attached().insert(topics.id());
+    }
+
+    /// The domains that hear of each record.
+    fn attached(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.shared.attached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Journal for Log {
+    fn attach(&self, topics: &Topics) {
+        if self.attach_found(topics) {
             return;
         }
-        let topics = topics.clone();
+        let (topics, log) = (topics.clone(), self.clone());
         self.cast(move |core| {
             if let Some(core) = core {
-                core.attach(topics);
+                core.attach(&topics);
+                log.note_attached(&topics);
             }
         });
     }
@@ -125,14 +167,17 @@ impl Message {
 
 impl Core {
     /// Has a domain hear of all records from here on.
-    pub(super) fn attach(&self, topics: Topics) {
+    pub(super) fn attach(&self, topics: &Topics) {
+        if self.domains.borrow().iter().any(|known| known.id() == topics.id()) {
+            return;
+        }
         for topic in self.topics.borrow().values() {
             for partition in &topic.partitions {
                 let state = partition.state.borrow();
-                restore(&topics, &partition.live_name, state.end, &state.recent);
+                restore(topics, &partition.live_name, state.end, &state.recent);
             }
         }
-        self.domains.borrow_mut().push(topics);
+        self.domains.borrow_mut().push(topics.clone());
     }
 
     /// Takes a message of a topic in, which is made if it is not there.

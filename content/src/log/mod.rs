@@ -51,6 +51,7 @@ use crate::storage::Lock;
 use home::Stage;
 use record::OwnedEntry;
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -101,6 +102,8 @@ struct Shared {
     stage: Mutex<Stage>,
     /// The topics that hear of each record, until a worker has the log.
     domains: Mutex<Vec<Topics>>,
+    /// The numbers of all that hear.
+    attached: Mutex<HashSet<u64>>,
     /// Held as long as the log is open.
     _lock: Lock,
 }
@@ -223,6 +226,7 @@ impl Log {
             options,
             stage: Mutex::new(Stage::Found(topics)),
             domains: Mutex::new(Vec::new()),
+            attached: Mutex::default(),
             _lock: lock,
         };
         Ok((Log { shared: Arc::new(shared) }, Report { partitions }))
@@ -492,7 +496,9 @@ fn produce_then(
             }
         })
     });
-    if let (Err(error), Some(answer)) = (taken, answer.take()) {
+    if let Err(error) = taken
+        && let Some(answer) = answer.take()
+    {
         answer(Err(error));
     }
 }

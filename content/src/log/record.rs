@@ -1,6 +1,7 @@
 //! Records as they go in and as they come out.
 
 use super::chunk::Chunk;
+use crate::segment::{Decoded, RecordRef, decode_record};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -164,6 +165,28 @@ pub struct Record {
     pub text: bool,
     /// Whether it says that its key is no more.
     pub tombstone: bool,
+}
+
+impl Record {
+    /// Reads a record as it is stored, such as [`Recorded::bytes`](sws_runtime::Recorded). `None` if it is none, or not whole.
+    pub fn decode(stored: &Bytes) -> Option<Record> {
+        match decode_record(stored) {
+            Ok(Decoded::Record(view)) if view.encoded_len == stored.len() => Some(Record::of(&view, stored)),
+            _ => None,
+        }
+    }
+
+    /// A record whose bytes lie in `memory`.
+    pub(super) fn of(view: &RecordRef<'_>, memory: &Bytes) -> Record {
+        Record {
+            offset: view.offset,
+            timestamp_ms: view.timestamp_ms,
+            key: view.key.map(|key| memory.slice_ref(key)),
+            payload: memory.slice_ref(view.payload),
+            text: view.text,
+            tombstone: view.tombstone,
+        }
+    }
 }
 
 /// Records that follow each other, as they were read.

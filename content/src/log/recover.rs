@@ -402,26 +402,24 @@ fn open_last(
     // What a process that was killed had written may not be on the disk yet, and readers are about to see it.
     file.sync().map_err(failed)?;
     recovered.end = next;
-    let Some(header) = end.header.filter(|_| position > 0) else {
-        // Not even begun: it is made again with the next record.
-        return Ok(());
-    };
-    if let Err(what) = check_header(place, &header, base) {
-        recovered.poison.get_or_insert(format!("{}: {what}", path.display()));
-    }
     index.truncate(position);
     for (offset, producer_id, sequence, timestamp_ms) in last {
         if offset < next {
             recovered.producers.push(ProducerEntry { producer_id, sequence, offset, timestamp_ms });
         }
     }
-    let torn = report.bytes_cut > 0;
-    let mut active = Active::new(path, header);
-    active.begun = true;
-    active.tally = end.whole;
-    active.index = index;
-    active.prepared = if torn { position } else { size - size % 4096 };
-    recovered.active = Some(active);
+    // Without a header it is not even begun, and is made again with the next record.
+    if let Some(header) = end.header.filter(|_| position > 0) {
+        if let Err(what) = check_header(place, &header, base) {
+            recovered.poison.get_or_insert(format!("{}: {what}", path.display()));
+        }
+        let mut active = Active::new(path, header);
+        active.begun = true;
+        active.tally = end.whole;
+        active.index = index;
+        active.prepared = if report.bytes_cut > 0 { position } else { size - size % 4096 };
+        recovered.active = Some(active);
+    }
     Ok(())
 }
 

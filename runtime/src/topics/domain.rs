@@ -6,7 +6,7 @@ use super::{Journal, Publication, PublishError, SubscribeError, TopicLimits, Top
 use crate::core;
 use crate::turn::guarded;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::SystemTime;
 
@@ -61,6 +61,7 @@ pub struct Topics {
 
 /// What a domain holds for all workers.
 pub(super) struct Shared {
+    id: u64,
     pub(super) limits: TopicLimits,
     directory: Mutex<Directory>,
     /// Whether some topics were configured to be shared: until then none is looked for.
@@ -93,8 +94,10 @@ impl fmt::Debug for Topics {
 impl Topics {
     /// Topics with these bounds.
     pub fn with_limits(limits: TopicLimits) -> Topics {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         Topics {
             shared: Arc::new(Shared {
+                id: NEXT.fetch_add(1, Ordering::Relaxed),
                 limits,
                 directory: Mutex::new(Directory::new(birth)),
                 has_shared: AtomicBool::new(false),
@@ -114,16 +117,16 @@ impl Topics {
         }
         self.shared.directory().configure(pattern, options);
         if let Some(journal) = journal {
-            self.attach(journal);
+            self.keep_journal(Arc::clone(&journal));
+            journal.attach(self);
         }
     }
 
-    /// Has the topics that a journal knows be topics of this domain, whatever their names: what is published to them goes to the journal.
-    pub fn attach(&self, journal: Arc<dyn Journal>) {
+    /// For a [journal](Journal): what is published to the topics that it [restores](Topics::restore), whatever their names, goes to it.
+    pub fn keep_journal(&self, journal: Arc<dyn Journal>) {
         self.shared.has_journal.store(true, Ordering::Release);
         self.shared.has_shared.store(true, Ordering::Release);
-        self.shared.directory().journal = Some(Arc::clone(&journal));
-        journal.attach(self);
+        self.shared.directory().journal = Some(journal);
     }
 
     /// For a [journal](Journal): it has a topic, whose last message has this number (0 for none), and the last ones are these.
@@ -153,6 +156,11 @@ impl Topics {
             _ => self.shared.deliver(topic, messages, &mut gone),
         }
         guarded(|| drop(gone));
+    }
+
+    /// A number that no other domain of this process has.
+    pub fn id(&self) -> u64 {
+        self.shared.id
     }
 
     /// Sends a message to all subscribers of a topic. From a callback or a fiber it goes out at the end of the turn, or before what
