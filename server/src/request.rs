@@ -87,6 +87,12 @@ impl Request {
         Self { head, bytes, params: Params::default(), body, peer }
     }
 
+    /// The head with memory of its own, without parameters and body.
+    pub(crate) fn snapshot(&self) -> Self {
+        let bytes = RequestBytes::Owned(self.bytes[..self.head.len()].to_vec());
+        Self::new(self.head.clone(), bytes, RequestBody::empty(), self.peer.clone())
+    }
+
     /// The method.
     pub fn method(&self) -> &Method {
         self.head.method()

@@ -82,6 +82,15 @@ impl Context {
         }
     }
 
+    /// The request without its body, with the state of its router and the extensions, which are taken: for who asks about it
+    /// when its connection has become something else.
+    pub(crate) fn snapshot(&mut self) -> Self {
+        let mut snapshot = Self::new(self.request.snapshot());
+        snapshot.endpoint = self.endpoint.clone();
+        snapshot.extensions = std::mem::take(&mut self.extensions);
+        snapshot
+    }
+
     /// Where an extractor leaves what takes the connection over.
     pub(crate) fn takeover_cell(&mut self) -> TakeoverCell {
         Rc::clone(self.takeover.get_or_insert_default())

@@ -80,6 +80,7 @@ struct Field {
 /// assert_eq!(head.framing(), Framing::Length(5));
 /// assert_eq!(&bytes[head.len()..], b"hello");
 /// ```
+#[derive(Clone)]
 pub struct Head {
     method: Method,
     version: Version,

@@ -24,7 +24,7 @@ const RANGE_TRIES: usize = 5;
 
 /// Where to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Start {
+pub(super) enum Start {
     Earliest,
     Latest,
     Offset(u64),
@@ -113,7 +113,7 @@ impl Question {
         };
         for (name, value) in pairs(ctx.request().query().unwrap_or_default()) {
             match &*name {
-                b"offset" => question.start = start(&value)?,
+                b"offset" => question.start = Start::read(&value)?,
                 b"max" => question.records = count("max", &value)?,
                 b"max_bytes" => question.bytes = count("max_bytes", &value)?.min(BYTES_MAX),
                 b"wait" => question.wait = millis("wait", &value)?,
@@ -139,11 +139,9 @@ impl Question {
         loop {
             let offset = match self.start {
                 Start::Offset(offset) => offset,
-                Start::Earliest => log.range(topic, partition)?.0,
-                Start::Latest => log.range(topic, partition)?.1,
-                Start::Last(count) => {
+                counted => {
                     let (low, high) = log.range(topic, partition)?;
-                    high.saturating_sub(count).max(low)
+                    counted.resolve(low, high)
                 }
             };
             tries -= 1;
@@ -156,12 +154,25 @@ impl Question {
     }
 }
 
-fn start(value: &[u8]) -> Result<Start, Problem> {
-    match value {
-        b"earliest" => Ok(Start::Earliest),
-        b"latest" => Ok(Start::Latest),
-        [b'-', digits @ ..] => number("offset", digits).map(Start::Last),
-        digits => number("offset", digits).map(Start::Offset),
+impl Start {
+    /// What a parameter says.
+    pub(super) fn read(value: &[u8]) -> Result<Start, Problem> {
+        match value {
+            b"earliest" => Ok(Start::Earliest),
+            b"latest" => Ok(Start::Latest),
+            [b'-', digits @ ..] => number("offset", digits).map(Start::Last),
+            digits => number("offset", digits).map(Start::Offset),
+        }
+    }
+
+    /// The offset, in a partition that has those from `low` up to `high`.
+    pub(super) fn resolve(self, low: u64, high: u64) -> u64 {
+        match self {
+            Start::Earliest => low,
+            Start::Latest => high,
+            Start::Offset(offset) => offset,
+            Start::Last(count) => high.saturating_sub(count).max(low),
+        }
     }
 }
 

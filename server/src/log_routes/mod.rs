@@ -4,6 +4,8 @@
 //! POST   /{topic}               produce.rs: bytes with headers | decode.rs + batch.rs: JSON, one record or a batch
 //! GET    /{topic}/{partition}   fetch.rs: JSON (encode.rs) or records as they are stored; long poll
 //! GET    /{topic}               admin.rs: what a topic is like
+//! GET    /{topic}/{partition}/events   events.rs: Server-Sent Events from an offset on
+//! GET    /                      socket.rs: a WebSocket that follows and produces
 //! GET    /                      admin.rs, and the next two: only where LogRoutes::admin says so
 //! PUT    /{topic}
 //! DELETE /{topic}
@@ -76,12 +78,15 @@ mod batch;
 mod counts;
 mod decode;
 mod encode;
+mod events;
 mod fetch;
 mod parameters;
 mod problem;
 mod produce;
+mod socket;
 
 pub(crate) use counts::LogCounts;
+pub(crate) use encode::{number as encode_number, record as encode_record_json, text as encode_text};
 pub(crate) use problem::{Code, Problem};
 
 use crate::context::Context;
@@ -94,7 +99,17 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 use sws_content::log::{Log, ProduceError, TopicConfig, TopicError};
-use sws_runtime::sleep;
+use sws_runtime::{PresenceEvent, Publication, sleep};
+
+/// The message about who comes to and leaves a topic with presence, as the WebSocket of [`LogRoutes`] has it: for
+/// [`TopicOptions::presence_with`](crate::TopicOptions::presence_with).
+pub fn presence_message(event: &PresenceEvent<'_>) -> Publication {
+    let word = if event.joined { "joined" } else { "left" };
+    let value = serde_json::json!({
+        "op": "presence", "topic": event.topic, "count": event.count, word: event.member,
+    });
+    Publication::from(value.to_string()).event("presence")
+}
 
 /// How long a fetch may wait at most, unless [`LogRoutes::wait_max`] says otherwise.
 const WAIT_MAX: Duration = Duration::from_secs(45);
@@ -232,13 +247,16 @@ impl LogRoutes {
         let (admin, routes) = (self.routes.admin, Rc::new(self.routes));
         let topic = get(handler(&routes, admin::show)).post(handler(&routes, produce::produce));
         let router = Router::new()
-            .get("/", handler(&routes, root))
-            .get("/{topic}/{partition}", handler(&routes, fetch::fetch));
+            .get("/", root(&routes))
+            .get("/{topic}/{partition}", handler(&routes, fetch::fetch))
+            .get("/{topic}/{partition}/events", handler(&routes, events::events));
         if !admin {
             return router.route("/{topic}", topic);
         }
-        let topic = topic.put(handler(&routes, admin::create)).delete(handler(&routes, admin::delete));
-        router.route("/{topic}", topic)
+        router.route(
+            "/{topic}",
+            topic.put(handler(&routes, admin::create)).delete(handler(&routes, admin::delete)),
+        )
     }
 }
 
@@ -297,19 +315,21 @@ impl Routes {
     }
 }
 
-/// The path of all topics: their list.
-fn root(routes: &Routes, ctx: &mut Context) -> Outcome {
-    match !ctx.request().is_upgrade() {
-        true if routes.admin => admin::list(routes, ctx),
-        _ => Err(Response::reason(StatusCode::NOT_FOUND)),
-    }
-}
-
 /// The partition that the path names. What is no number names none.
 pub(crate) fn partition_of(ctx: &Context) -> Result<u32, Problem> {
     let digits = ctx.param("partition").unwrap_or_default();
     parameters::number("partition", digits.as_bytes())
         .map_err(|_| Problem::new(Code::UnknownPartition, "the topic has no such partition"))
+}
+
+/// The path of all topics: a WebSocket, or their list.
+fn root(routes: &Rc<Routes>) -> impl Fn(&mut Context) -> Outcome + 'static {
+    let routes = Rc::clone(routes);
+    move |ctx| match ctx.request().is_upgrade() {
+        true => socket::upgrade(&routes, ctx),
+        false if routes.admin => admin::list(&routes, ctx),
+        false => Err(Response::reason(StatusCode::NOT_FOUND)),
+    }
 }
 
 fn handler(

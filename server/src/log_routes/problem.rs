@@ -51,6 +51,7 @@ macro_rules! codes {
 codes! {
     BadRequest "bad_request" BAD_REQUEST;
     Unauthorized "unauthorized" UNAUTHORIZED;
+    Forbidden "forbidden" FORBIDDEN;
     UnknownTopic "unknown_topic" NOT_FOUND;
     UnknownPartition "unknown_partition" NOT_FOUND;
     BodyTimeout "body_timeout" REQUEST_TIMEOUT;
@@ -109,6 +110,16 @@ impl Problem {
 
     pub(crate) fn code(&self) -> Code {
         self.code
+    }
+
+    /// What is wrong, for people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Members beside those that all problems have.
+    pub(crate) fn members(&self) -> &Map<String, Value> {
+        &self.members
     }
 
     /// The record that was waited for has not come.

@@ -29,6 +29,7 @@
 //! ```
 
 mod event;
+mod follow;
 mod options;
 mod request;
 mod sender;
@@ -38,6 +39,7 @@ mod streams;
 mod topic;
 
 pub use event::{Event, EventError};
+pub use follow::RecordFormat;
 pub use options::SseOptions;
 pub use request::Sse;
 pub use sender::EventSender;

@@ -86,6 +86,10 @@ impl<'a> EventStream<'a> {
         self.streams.encoding().ok_or(SubscribeError::Encoding)
     }
 
+    pub(super) fn streams(&self) -> &Streams {
+        self.streams
+    }
+
     pub(super) fn conn(&mut self) -> &mut Conn<'a, StreamConn> {
         &mut self.conn
     }

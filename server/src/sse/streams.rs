@@ -1,5 +1,6 @@
 //! All streams of a worker, and what they share.
 
+use super::follow::{RecordEncodings, encode_record_json, encode_record_payload};
 use super::service::{StreamConn, StreamService};
 use super::topic::encode_publication;
 use super::{Event, EventStream, SseOptions};
@@ -17,6 +18,7 @@ use sws_runtime::{
 pub(crate) struct Streams {
     handler: OnceCell<HandlerId<StreamConn>>,
     encoding: OnceCell<Encoding>,
+    record_encodings: OnceCell<RecordEncodings>,
     /// Of the streams that can be reached from elsewhere.
     pub(super) gates: Gates,
 }
@@ -34,11 +36,20 @@ impl Streams {
             // Set once: nothing ran in between.
             let _ = streams.handler.set(handler);
             let _ = streams.encoding.set(runtime.add_encoding(encode_publication));
+            let _ = streams.record_encodings.set(RecordEncodings {
+                payload: runtime.add_encoding(encode_record_payload),
+                json: runtime.add_encoding(encode_record_json),
+            });
         }
     }
 
     fn new() -> Streams {
-        Streams { handler: OnceCell::new(), encoding: OnceCell::new(), gates: Gates::new() }
+        Streams {
+            handler: OnceCell::new(),
+            encoding: OnceCell::new(),
+            record_encodings: OnceCell::new(),
+            gates: Gates::new(),
+        }
     }
 
     /// What makes a connection a stream.
@@ -49,6 +60,11 @@ impl Streams {
     /// How publications become events.
     pub(super) fn encoding(&self) -> Option<Encoding> {
         self.encoding.get().copied()
+    }
+
+    /// How records of a log become events.
+    pub(super) fn record_encodings(&self) -> Option<RecordEncodings> {
+        self.record_encodings.get().copied()
     }
 
     /// Calls `f` with a stream of this worker, unless it is gone.

@@ -39,6 +39,7 @@
 pub mod codec;
 
 mod compress;
+mod follow;
 mod handler;
 mod line;
 mod message;

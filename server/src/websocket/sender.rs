@@ -77,6 +77,11 @@ impl Sender {
         handed.map_err(|error| self.gate.refused(len, error))
     }
 
+    /// Calls `f` with the socket, if it is one of this thread and not gone.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut super::Socket<'_>) -> R) -> Option<R> {
+        self.local()?.with(self.id, f)
+    }
+
     /// Begins the closing handshake, as [`Socket::close`](super::Socket::close).
     pub fn close(&self, code: u16, reason: &str) {
         if let Some(sockets) = self.local() {

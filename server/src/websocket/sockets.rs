@@ -2,6 +2,7 @@
 
 use super::codec::encode_close;
 use super::compress::Compression;
+use super::follow::encode_record;
 use super::handler::SocketHandler;
 use super::options::{
     PARTIAL_BYTES_MAX, PARTIAL_BYTES_RESERVE, PARTIAL_BYTES_SMALL, ROUTES_MAX, SCRATCH_BYTES_KEPT,
@@ -56,11 +57,14 @@ impl Sockets {
         let sockets = runtime.enter(|| worker_local(Sockets::new));
         if sockets.handler.get().is_none() {
             let handler = runtime.add_handler(SocketService::new(Rc::clone(&sockets)));
-            let shared = Rc::clone(&sockets);
+            let (shared, followers) = (Rc::clone(&sockets), Rc::clone(&sockets));
             let encodings = Encodings {
                 plain: runtime.add_encoding(encode_plain),
                 deflated: runtime
                     .add_encoding(move |publication, out| shared.encode_deflated(publication, out)),
+                records: runtime.add_encoding(encode_record),
+                records_deflated: runtime
+                    .add_encoding(move |publication, out| followers.encode_record_deflated(publication, out)),
             };
             // Set once: nothing ran in between.
             let _ = (sockets.handler.set(handler), sockets.encodings.set(encodings));

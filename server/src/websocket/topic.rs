@@ -13,6 +13,9 @@ pub(super) struct Encodings {
     pub(super) plain: Encoding,
     /// For sockets that agreed on compression without contexts, and with the largest window.
     pub(super) deflated: Encoding,
+    /// Both for records of a log.
+    pub(super) records: Encoding,
+    pub(super) records_deflated: Encoding,
 }
 
 /// A text that is none would break the sockets that it is sent to: it goes as bytes.
@@ -145,7 +148,7 @@ impl Socket<'_> {
     fn encoding(&mut self) -> Result<Encoding, SubscribeError> {
         let flags = self.conn().update(|state| state.flags);
         let encodings = self.sockets().encodings().filter(|_| !flags.has(Flags::ENDING));
-        let Encodings { plain, deflated } = encodings.ok_or(SubscribeError::Closed)?;
+        let Encodings { plain, deflated, .. } = encodings.ok_or(SubscribeError::Closed)?;
         Ok(if flags.has(Flags::SHARED_DEFLATE) { deflated } else { plain })
     }
 }
@@ -153,12 +156,16 @@ impl Socket<'_> {
 impl Sockets {
     /// Appends a publication as a frame, compressed if that makes it shorter.
     pub(super) fn encode_deflated(&self, publication: &Publication, out: &mut Vec<u8>) {
-        let opcode = opcode_of(publication);
-        let compressed = self.compress_shared(&publication.payload, |compressed| {
+        self.encode_shared(opcode_of(publication), &publication.payload, out);
+    }
+
+    /// Appends a message as a frame, compressed if that makes it shorter.
+    pub(super) fn encode_shared(&self, opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
+        let compressed = self.compress_shared(payload, |compressed| {
             encode_frame(out, true, true, opcode, compressed);
         });
         if !compressed {
-            encode_frame(out, true, false, opcode, &publication.payload);
+            encode_frame(out, true, false, opcode, payload);
         }
     }
 }

@@ -1,0 +1,225 @@
+//! The log as streams and sockets see it: what is there, then what comes, each record once.
+
+mod common;
+#[path = "log_routes/fixture.rs"]
+#[expect(dead_code, reason = "shared with the tests of the routes")]
+mod fixture;
+
+use fixture::{Ask, Fixture};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+use sws::content::log::{LogOptions, TopicConfig};
+use tungstenite::{Message, WebSocket};
+
+/// A stream of events, read line by line.
+struct Events(BufReader<TcpStream>);
+
+/// An event's id, name and data.
+type Event = (Option<u64>, Option<String>, String);
+
+impl Events {
+    fn open(addr: SocketAddr, path: &str, last: Option<u64>) -> Events {
+        let mut stream = TcpStream::connect(addr).expect("a connection");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        let last = last.map_or(String::new(), |last| format!("Last-Event-ID: {last}\r\n"));
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n{last}\r\n").expect("sent");
+        let mut events = Events(BufReader::new(stream));
+        let status = events.line();
+        assert!(status.starts_with("HTTP/1.1 200"), "{status}");
+        while !events.line().is_empty() {}
+        events
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).expect("a line");
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    }
+
+    fn next(&mut self) -> Event {
+        let (mut id, mut name, mut data) = (None, None, None);
+        loop {
+            let line = self.line();
+            if let Some(value) = line.strip_prefix("id: ") {
+                id = value.parse().ok();
+            } else if let Some(value) = line.strip_prefix("event: ") {
+                name = Some(value.to_owned());
+            } else if let Some(value) = line.strip_prefix("data: ") {
+                data = Some(value.to_owned());
+            } else if let (true, Some(data)) = (line.is_empty(), data.take()) {
+                return (id, name, data);
+            }
+        }
+    }
+}
+
+fn socket(addr: SocketAddr) -> WebSocket<TcpStream> {
+    let stream = TcpStream::connect(addr).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    tungstenite::client(format!("ws://{addr}/topics"), stream).expect("a socket").0
+}
+
+fn say(socket: &mut WebSocket<TcpStream>, value: &Value) {
+    socket.send(Message::text(value.to_string())).expect("sent");
+}
+
+#[track_caller]
+fn hear(socket: &mut WebSocket<TcpStream>) -> Value {
+    loop {
+        if let Message::Text(text) = socket.read().expect("a message") {
+            return serde_json::from_str(&text).expect("JSON");
+        }
+    }
+}
+
+#[test]
+fn a_stream_replays_and_goes_on_and_resumes() {
+    // Little memory, so that the beginning is read from files.
+    let options = LogOptions { recent_bytes_max: 2000, cache_bytes_max: 4000, ..LogOptions::default() };
+    let fixture = Fixture::with_options(options);
+    let mut client = fixture.client();
+    assert_eq!(client.put("/topics/t", r#"{"segment_bytes":20000}"#).status, 201);
+    for n in 0..1000 {
+        assert_eq!(client.post_text("/topics/t", &format!("record {n}")).status, 200);
+    }
+    let mut events = Events::open(fixture.addr(), "/topics/t/0/events?offset=0", None);
+    for n in 0..1000 {
+        assert_eq!(events.next(), (Some(n), None, format!("record {n}")));
+    }
+    for n in 1000..1100 {
+        client.post_text("/topics/t", &format!("record {n}"));
+        assert_eq!(events.next(), (Some(n), None, format!("record {n}")));
+    }
+    drop(events);
+    let mut again = Events::open(fixture.addr(), "/topics/t/0/events?offset=0", Some(41));
+    for n in 42..1100 {
+        assert_eq!(again.next().0, Some(n));
+    }
+    let mut latest = Events::open(fixture.addr(), "/topics/t/0/events?format=json", None);
+    client.post_text("/topics/t", "last");
+    let (id, _, data) = latest.next();
+    let data: Value = serde_json::from_str(&data).expect("JSON");
+    assert_eq!((id, &data["offset"], &data["text"]), (Some(1100), &json!(1100), &json!("last")));
+    assert_eq!(again.next(), (Some(1100), None, "last".to_owned()));
+    drop((client, again, latest));
+    fixture.end();
+}
+
+#[test]
+fn what_cannot_be_followed_is_said() {
+    let fixture = Fixture::admin();
+    let mut client = fixture.client();
+    client.put("/topics/t", "");
+    client.post_text("/topics/t", "zero");
+    assert_eq!(client.fetch("/topics/u/0/events").status, 404);
+    assert_eq!(client.fetch("/topics/t/1/events").status, 404);
+    assert_eq!(client.fetch("/topics/t/0/events?offset=2").status, 416);
+    assert_eq!(client.fetch("/topics/t/0/events?offset=x").status, 400);
+    // One that was there before is told what it missed, and goes on with what there is.
+    let mut events = Events::open(fixture.addr(), "/topics/t/0/events", Some(900));
+    let (_, name, data) = events.next();
+    assert_eq!((name.as_deref(), data.as_str()), (Some("missed"), r#"{"asked":901,"low":0,"high":1}"#));
+    assert_eq!(events.next(), (Some(0), None, "zero".to_owned()));
+    drop((client, events));
+    fixture.end();
+}
+
+#[test]
+fn a_socket_follows_produces_and_is_answered() {
+    let fixture = Fixture::admin();
+    let mut client = fixture.client();
+    client.put("/topics/t", r#"{"partitions":2}"#);
+    for n in 0..10 {
+        client.post_text("/topics/t?partition=1", &format!("record {n}"));
+    }
+    let mut socket = socket(fixture.addr());
+    say(&mut socket, &json!({"op": "subscribe", "topic": "t", "partition": 1, "tail": 3, "id": 7}));
+    let subscribed = hear(&mut socket);
+    assert_eq!(subscribed, json!({"op": "subscribed", "topic": "t", "partition": 1, "next": 7, "id": 7}));
+    for n in 7..10 {
+        let record = hear(&mut socket);
+        assert_eq!(
+            (&record["op"], &record["topic"], &record["partition"]),
+            (&json!("record"), &json!("t"), &json!(1))
+        );
+        assert_eq!((&record["offset"], &record["text"]), (&json!(n), &json!(format!("record {n}"))));
+    }
+    say(
+        &mut socket,
+        &json!({"op": "produce", "topic": "t", "partition": 1, "text": "mine", "key": "k", "id": "a"}),
+    );
+    let mut heard = [hear(&mut socket), hear(&mut socket)];
+    heard.sort_by_key(|value| value["op"].as_str().map(str::to_owned));
+    assert_eq!(heard[0]["op"], "produced");
+    assert_eq!((&heard[0]["offset"], &heard[0]["id"]), (&json!(10), &json!("a")));
+    assert_eq!(
+        (&heard[1]["offset"], &heard[1]["key"], &heard[1]["text"]),
+        (&json!(10), &json!("k"), &json!("mine"))
+    );
+    say(&mut socket, &json!({"op": "subscribe", "topic": "t", "partition": 1, "offset": 0}));
+    assert_eq!(hear(&mut socket)["op"], "subscribed");
+    assert_eq!(hear(&mut socket)["code"], "bad_request", "it follows already");
+    say(&mut socket, &json!({"op": "unsubscribe", "topic": "t", "partition": 1}));
+    assert_eq!(hear(&mut socket)["op"], "unsubscribed");
+    for (request, code) in [
+        (json!({"op": "subscribe", "topic": "nope", "id": 1}), "unknown_topic"),
+        (json!({"op": "subscribe", "topic": "t", "partition": 9}), "unknown_partition"),
+        (json!({"op": "subscribe", "topic": "t", "offset": 99}), "out_of_range"),
+        (json!({"op": "produce", "topic": "nope", "text": "x"}), "unknown_topic"),
+        (json!({"op": "produce", "topic": "t"}), "bad_request"),
+        (json!({"op": "dance"}), "bad_request"),
+        (json!([1, 2]), "bad_request"),
+    ] {
+        say(&mut socket, &request);
+        let answer = hear(&mut socket);
+        assert_eq!((&answer["op"], &answer["code"]), (&json!("error"), &json!(code)), "{request}");
+    }
+    say(&mut socket, &json!({"op": "ping", "id": [1]}));
+    assert_eq!(hear(&mut socket), json!({"op": "pong", "id": [1]}));
+    drop((client, socket));
+    fixture.end();
+}
+
+#[test]
+fn a_reader_that_stops_reading_holds_nobody_up_and_misses_nothing() {
+    let fixture = Fixture::admin();
+    let mut client = fixture.client();
+    client.put("/topics/t", "");
+    let text = "x".repeat(20_000);
+    let mut slow = Events::open(fixture.addr(), "/topics/t/0/events?offset=0", None);
+    let mut quick = Events::open(fixture.addr(), "/topics/t/0/events?offset=0", None);
+    // More than fits into the sockets between, so that the slow one is behind or closed; it comes again where it was.
+    for n in 0..600 {
+        assert_eq!(client.post_text("/topics/t", &text).status, 200);
+        assert_eq!(quick.next().0, Some(n));
+    }
+    let mut expected = 0u64;
+    while expected < 600 {
+        let mut line = String::new();
+        if slow.0.read_line(&mut line).unwrap_or(0) == 0 {
+            slow = Events::open(fixture.addr(), "/topics/t/0/events", expected.checked_sub(1));
+            continue;
+        }
+        if let Some(id) = line.strip_prefix("id: ") {
+            assert_eq!(id.trim().parse(), Ok(expected));
+            expected += 1;
+        }
+    }
+    drop((client, slow, quick));
+    fixture.end();
+}
+
+#[test]
+fn topics_made_by_settings_are_live_too() {
+    let fixture = Fixture::new(|routes| routes.create_on_produce(TopicConfig::default()));
+    let mut client = fixture.client();
+    client.post_text("/topics/t", "first");
+    let mut events = Events::open(fixture.addr(), "/topics/t/0/events?offset=earliest", None);
+    assert_eq!(events.next().2, "first");
+    client.post_text("/topics/t", "second");
+    assert_eq!(events.next().2, "second");
+    drop((client, events));
+    fixture.end();
+}
