@@ -270,7 +270,7 @@ impl Site {
     }
 
     /// Where a file is served, and beside which article. What stands beside a draft is nowhere.
-    fn address_of(&self, path: &str) -> Option<(String, String)> {
+    pub(super) fn address_of(&self, path: &str) -> Option<(String, String)> {
         let (folder, below) = path.split_once('/')?;
         if folder == STATIC {
             return Some((format!("/{}", encode_path(below)), String::new()));

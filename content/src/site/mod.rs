@@ -32,6 +32,7 @@ mod highlight;
 mod layout;
 mod listing;
 mod make;
+mod manifest;
 mod markdown;
 mod options;
 mod pages;
@@ -50,6 +51,7 @@ pub use change::{Change, ChangeKind, ChangeOf, Changes, NoSubscription, Subscrip
 pub use config::{CONFIG_FILE, NavLink, SiteConfig};
 pub use date::Date;
 pub use front_matter::FrontMatter;
+pub use manifest::Part;
 pub use markdown::Heading;
 pub use options::{SiteLimits, SiteOptions};
 pub use pages::{Answer, Rendered, SiteFile};
