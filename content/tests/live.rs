@@ -54,7 +54,7 @@ fn serve(folder: &PathBuf) -> Server {
     let (log, report) = Log::open(folder).expect("a log");
     assert_eq!(report.damage().count(), 0);
     let topics = Topics::default();
-    topics.configure("room/*", TopicOptions::default().history(3).journal(log.clone()));
+    topics.configure("room/*", TopicOptions::default().history(3).durable(log.clone()));
     let (sender, receiver) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
         let runtime = Runtime::new(Config { topics: Some(topics), ..Config::default() }).expect("a runtime");

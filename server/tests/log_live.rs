@@ -5,12 +5,16 @@ mod common;
 #[expect(dead_code, reason = "shared with the tests of the routes")]
 mod fixture;
 
+use common::Client;
 use fixture::{Ask, Fixture};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
-use sws::content::log::{LogOptions, TopicConfig};
+use sws::content::log::{Log, LogOptions, TopicConfig};
+use sws::log_routes::{LogRoutes, presence_message};
+use sws::websocket::{Socket, SocketHandler, WebSocketUpgrade};
+use sws::{Query, Router, Running, Server, TopicOptions};
 use tungstenite::{Message, WebSocket};
 
 /// A stream of events, read line by line.
@@ -20,6 +24,7 @@ struct Events(BufReader<TcpStream>);
 type Event = (Option<u64>, Option<String>, String);
 
 impl Events {
+    #[track_caller]
     fn open(addr: SocketAddr, path: &str, last: Option<u64>) -> Events {
         let mut stream = TcpStream::connect(addr).expect("a connection");
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
@@ -32,12 +37,14 @@ impl Events {
         events
     }
 
+    #[track_caller]
     fn line(&mut self) -> String {
         let mut line = String::new();
         self.0.read_line(&mut line).expect("a line");
         line.trim_end_matches(['\r', '\n']).to_owned()
     }
 
+    #[track_caller]
     fn next(&mut self) -> Event {
         let (mut id, mut name, mut data) = (None, None, None);
         loop {
@@ -222,4 +229,129 @@ fn topics_made_by_settings_are_live_too() {
     assert_eq!(events.next().2, "second");
     drop((client, events));
     fixture.end();
+}
+
+/// A server of several workers with a log in a folder of its own, whose topics `room/*` are kept.
+fn serve(folder: &std::path::Path, workers: usize) -> (Running, Log) {
+    let (log, report) = Log::open(folder).expect("a log");
+    assert_eq!((report.bytes_cut(), report.damage().count()), (0, 0));
+    let server = Server::bind("127.0.0.1:0").expect("a port").workers(workers).expect("workers");
+    let rooms = TopicOptions::default().history(3).presence_with(presence_message).durable(log.clone());
+    server.topics().configure("room/*", rooms);
+    let shared = log.clone();
+    let running = server.spawn(move || {
+        let routes = LogRoutes::new(shared.clone()).admin(true);
+        let chat = |Query(guest): Query<Guest>, upgrade: WebSocketUpgrade| upgrade.accept(guest);
+        Router::new().nest("/topics", routes.into_router()).get("/room", chat)
+    });
+    (running.expect("it runs"), log)
+}
+
+#[derive(serde::Deserialize)]
+struct Guest {
+    name: String,
+}
+
+impl SocketHandler for Guest {
+    fn on_open(&mut self, socket: &mut Socket<'_>) {
+        socket.join("room/1", &self.name).expect("a member");
+    }
+
+    fn on_message(&mut self, socket: &mut Socket<'_>, message: sws::websocket::Message<'_>) {
+        socket.publish("room/1", message).expect("taken in");
+    }
+}
+
+fn guest(addr: SocketAddr, name: &str) -> WebSocket<TcpStream> {
+    let stream = TcpStream::connect(addr).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    tungstenite::client(format!("ws://{addr}/room?name={name}"), stream).expect("a socket").0
+}
+
+fn hear_text(socket: &mut WebSocket<TcpStream>) -> String {
+    loop {
+        if let Message::Text(text) = socket.read().expect("a message") {
+            return text.to_string();
+        }
+    }
+}
+
+#[test]
+fn a_durable_room_has_its_history_and_members_over_a_restart() {
+    let folder = fixture::Folder::new();
+    let (server, log) = serve(&folder.0, 2);
+    let mut ada = guest(server.addr(), "ada");
+    assert!(hear_text(&mut ada).contains(r#""joined":"ada""#));
+    let mut bob = guest(server.addr(), "bob");
+    assert!(hear_text(&mut ada).contains(r#""count":2"#));
+    assert!(hear_text(&mut bob).contains(r#""joined":"bob""#));
+    for n in 0..5 {
+        bob.send(Message::text(format!("message {n}"))).expect("sent");
+        assert_eq!(hear_text(&mut ada), format!("message {n}"));
+        assert_eq!(hear_text(&mut bob), format!("message {n}"));
+    }
+    drop((ada, bob));
+    server.shutdown();
+    drop(log);
+
+    let (server, _log) = serve(&folder.0, 2);
+    let mut eve = guest(server.addr(), "eve");
+    for n in 2..5 {
+        assert_eq!(
+            hear_text(&mut eve),
+            format!("message {n}"),
+            "history is what was kept, without who came and went"
+        );
+    }
+    assert!(hear_text(&mut eve).contains(r#""count":1"#));
+    let mut events = Events::open(server.addr(), "/topics/room%2F1/0/events?offset=0", None);
+    for n in 0..5 {
+        assert_eq!(events.next(), (Some(n), None, format!("message {n}")));
+    }
+    eve.send(Message::text("message 5")).expect("sent");
+    loop {
+        // Who comes and goes is an event without a number.
+        let (id, _, data) = events.next();
+        if id.is_some() {
+            assert_eq!((id, data.as_str()), (Some(5), "message 5"));
+            break;
+        }
+    }
+    drop((eve, events));
+    server.shutdown();
+}
+
+#[test]
+fn streams_of_all_workers_have_every_record_once() {
+    let folder = fixture::Folder::new();
+    let (server, _log) = serve(&folder.0, 3);
+    let mut client = Client::connect(server.addr());
+    assert_eq!(client.put("/topics/t", "").status, 201);
+    let mut streams: Vec<Events> =
+        (0..12).map(|_| Events::open(server.addr(), "/topics/t/0/events?offset=0", None)).collect();
+    let addr = server.addr();
+    let producers: Vec<_> = (0..6)
+        .map(|number| {
+            std::thread::spawn(move || {
+                let mut client = Client::connect(addr);
+                for n in 0..50 {
+                    assert_eq!(client.post_text("/topics/t", &format!("{number} {n}")).status, 200);
+                }
+            })
+        })
+        .collect();
+    let mut first = Vec::new();
+    for n in 0..300 {
+        let (id, _, data) = streams[0].next();
+        assert_eq!(id, Some(n));
+        first.push(data);
+    }
+    for stream in &mut streams[1..] {
+        for (n, expected) in first.iter().enumerate() {
+            assert_eq!(stream.next(), (Some(n as u64), None, expected.clone()));
+        }
+    }
+    producers.into_iter().for_each(|producer| producer.join().expect("all were answered"));
+    drop((client, streams));
+    server.shutdown();
 }

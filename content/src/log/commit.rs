@@ -156,6 +156,8 @@ impl Partition {
     fn finish(self: &Rc<Self>, core: &Rc<Core>, batch: Batch, synced: bool) {
         let Batch { bytes, places, next, last_timestamp_ms, .. } = batch;
         let len = bytes.len();
+        core.records.set(core.records.get() + places.len() as u64);
+        core.commits.set(core.commits.get() + 1);
         let mut state = self.state.borrow_mut();
         let active = state.active.as_mut().expect("it was just written to");
         let position = active.tally.records_bytes;

@@ -37,6 +37,9 @@ pub(crate) struct Core {
     pub(super) files: OpenFiles,
     pub(super) cache: ChunkCache,
     pub(super) recent_bytes: Cell<usize>,
+    /// Records that were written, and the batches in which they were.
+    pub(super) records: Cell<u64>,
+    pub(super) commits: Cell<u64>,
     /// The topics that hear of each record.
     pub(super) domains: RefCell<Vec<Topics>>,
     /// Messages whose topic is just being made.
@@ -71,6 +74,8 @@ impl Core {
             topics: RefCell::new(HashMap::new()),
             busy: RefCell::new(Vec::new()),
             recent_bytes: Cell::new(0),
+            records: Cell::new(0),
+            commits: Cell::new(0),
             domains: RefCell::new(Vec::new()),
             waiting: RefCell::new(HashMap::new()),
             maintenance: WaitList::default(),
@@ -160,6 +165,8 @@ impl Core {
             cache_bytes,
             chunks_read,
             chunks_shared,
+            records: self.records.get(),
+            commits: self.commits.get(),
         }
     }
 

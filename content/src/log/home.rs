@@ -60,6 +60,14 @@ impl Log {
         Some(core)
     }
 
+    /// The worker that has the log. Nothing is locked behind this.
+    fn home(&self) -> Option<sws_runtime::Handle> {
+        match &*self.shared.stage() {
+            Stage::Home(home) => Some(home.clone()),
+            Stage::Found(_) | Stage::Closed => None,
+        }
+    }
+
     /// Calls `f` with the log: here if it is on this worker, else on a fiber of its worker, for whose answer this one waits.
     pub(super) fn call<T: Send + 'static, E: Remote>(
         &self,
@@ -68,8 +76,7 @@ impl Log {
         if let Some(core) = self.local() {
             return if core.is_closed.get() { Err(E::closed()) } else { f(&core) };
         }
-        let Stage::Home(home) = &*self.shared.stage() else { return Err(E::closed()) };
-        let home = home.clone();
+        let home = self.home().ok_or_else(E::closed)?;
         let (reply, answer) = oneshot::channel();
         let log = self.clone();
         let body = move || {
@@ -95,11 +102,7 @@ impl Log {
         if let Some(core) = sws_runtime::on_worker().then(|| self.local()).flatten() {
             return f(Some(&core).filter(|core| !core.is_closed.get()));
         }
-        let home = match &*self.shared.stage() {
-            Stage::Home(home) => Some(home.clone()),
-            Stage::Found(_) | Stage::Closed => None,
-        };
-        let Some(home) = home else { return f(None) };
+        let Some(home) = self.home() else { return f(None) };
         let log = self.clone();
         let f = Arc::new(std::sync::Mutex::new(Some(f)));
         let shared = Arc::clone(&f);

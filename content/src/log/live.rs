@@ -69,7 +69,7 @@ impl Partition {
 
 impl Log {
     /// Has all records published to these topics from here on, unless they are already: who follows needs that. Topics that are
-    /// [configured](sws_runtime::TopicOptions::journal) with this log have it.
+    /// [configured](sws_runtime::TopicOptions::durable) with this log have it.
     ///
     /// # Errors
     /// [`FetchError::Closed`] and [`FetchError::Cancelled`].

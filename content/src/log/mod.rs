@@ -198,6 +198,10 @@ pub struct LogStats {
     pub chunks_read: u64,
     /// Chunks that somebody else had read.
     pub chunks_shared: u64,
+    /// Records that were written since it was opened.
+    pub records: u64,
+    /// Batches in which they were; one sync each, where a topic syncs every batch.
+    pub commits: u64,
 }
 
 impl Log {

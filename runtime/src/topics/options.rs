@@ -112,7 +112,7 @@ impl TopicOptions {
     /// Who publishes is told that the journal has taken a message in, not that it is kept. All subscribers get it, also one that
     /// [publishes to others](crate::Conn::publish_to_others). Presence events are not kept.
     #[must_use]
-    pub fn journal(mut self, journal: impl Journal) -> TopicOptions {
+    pub fn durable(mut self, journal: impl Journal) -> TopicOptions {
         self.journal = Some(Arc::new(journal));
         self
     }
