@@ -31,6 +31,8 @@ fn config(topic: &str) -> TopicConfig {
     TopicConfig::default().partitions(PARTITIONS).segment_bytes(32 * 1024).flush(flush)
 }
 
+// The options may get more fields, so they cannot be written out here.
+#[allow(clippy::field_reassign_with_default)]
 fn open(dir: &Path) -> Log {
     let mut options = LogOptions::default();
     options.open_files_max = 3;

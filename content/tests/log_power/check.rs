@@ -161,8 +161,9 @@ fn check_kept(contents: &Contents, ledger: &Ledger, kept: &Kept) {
         }
         let issued = &ledger.issued[&id];
         let newer = |read: &Read| read.offset > offset && read.key == issued.key && read.key.is_some();
-        let is_superseded = kept.topic == "compacted" && part.records.iter().any(newer);
-        let is_retired = kept.topic == "retained" && offset < part.low;
+        let (_, config) = topics().into_iter().find(|(name, _)| *name == kept.topic).expect("one of ours");
+        let is_superseded = config.compact && part.records.iter().any(newer);
+        let is_retired = config.retention_bytes.is_some() && offset < part.low;
         assert!(
             is_superseded || is_retired,
             "{offset} is missing: {kept:?}, kept is {}..{}",

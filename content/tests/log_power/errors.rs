@@ -7,7 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 use sws_content::log::{Acks, Entry, FetchMax, Log, ProduceError, TopicConfig, repair};
 use sws_content::storage::FaultyStorage;
-use sws_content::storage::faulty::{Fault, Op, Survival};
+use sws_content::storage::faulty::{Fault, Op, Step, Survival};
 use sws_runtime::Runtime;
 
 /// What is on the disk of a workload during which something failed, with the partitions that must be repaired.
@@ -45,12 +45,19 @@ fn each_fault(op: Op, fault: Fault, seed: u64) {
     whole.set_suspension(2, seed);
     run(&runtime, &whole, seed);
     let mut poisonings = 0;
-    for number in 0..whole.count(op) {
+    let steps: Vec<Step> = whole.steps().into_iter().filter(|step| step.op == op).collect();
+    for (number, step) in steps.iter().enumerate() {
+        // A segment whose removal was lost comes again when others behind it are gone: that is reported, and is no loss.
+        let removes =
+            ["retained", "both"].iter().any(|topic| step.path.starts_with(Path::new(DIR).join(topic)));
+        if op == Op::SyncDir && removes {
+            continue;
+        }
         let storage = FaultyStorage::new();
         storage.set_suspension(2, seed);
         storage.fail(op, number, fault);
         let ledger = run(&runtime, &storage, seed);
-        let context = format!("seed {seed}, {op:?} {number}: {fault:?}");
+        let context = format!("seed {seed}, {number}: {step:?}: {fault:?}");
         for (topic, error) in &ledger.refused {
             assert!(!error.to_string().is_empty(), "{topic}");
         }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use sws_content::log::{
     Acks, Entry, FetchMax, Flush, Log, LogOptions, ProduceError, ProduceOptions, SEGMENT_BYTES_MIN,
-    TopicConfig,
+    TopicConfig, TopicError,
 };
 use sws_content::storage::FaultyStorage;
 use sws_runtime::{JoinHandle, go, yield_now};
@@ -65,9 +65,10 @@ pub struct Ledger {
 
 pub type SharedLedger = Rc<RefCell<Ledger>>;
 
-pub fn topics() -> [(&'static str, TopicConfig); 5] {
+pub fn topics() -> [(&'static str, TopicConfig); 6] {
     let small = || TopicConfig::default().segment_bytes(SEGMENT_BYTES_MIN);
     [
+        ("both", small().compact(true).retain_bytes(9000)),
         ("compacted", small().compact(true)),
         ("gone", small()),
         ("lazy", small().flush(Flush::OnRequest)),
@@ -76,6 +77,8 @@ pub fn topics() -> [(&'static str, TopicConfig); 5] {
     ]
 }
 
+// They may get more fields, so they cannot be written out here.
+#[allow(clippy::field_reassign_with_default)]
 pub fn options(storage: &FaultyStorage) -> LogOptions {
     let mut options = LogOptions::default();
     options.storage = Arc::new(storage.clone());
@@ -137,7 +140,7 @@ impl Producer {
     }
 
     fn produce(&mut self, count: usize, sequence: u32) -> bool {
-        let has_keys = self.topic == "compacted";
+        let has_keys = matches!(self.topic, "compacted" | "both");
         let key = |rng: &mut fastrand::Rng| has_keys.then(|| vec![b'k', rng.u8(..5)]);
         let keys: Vec<_> = (0..count).map(|_| key(&mut self.rng)).collect();
         let filling = self.rng.usize(..700);
@@ -244,10 +247,11 @@ pub fn produce(log: &Log, ledger: &SharedLedger, seed: u64) -> Vec<JoinHandle<()
     for (number, (topic, config)) in topics().into_iter().enumerate() {
         let partitions = config.partitions;
         let is_synced = config.flush == Flush::EveryBatch;
-        if log.create_topic(topic, config).is_err() {
-            continue;
+        match log.create_topic(topic, config) {
+            Ok(()) => drop(ledger.borrow_mut().created.insert((topic, 0))),
+            Err(TopicError::Exists) => {}
+            Err(_) => continue,
         }
-        ledger.borrow_mut().created.insert((topic, 0));
         for fiber in 0..2 {
             let numbered = topic == "several";
             let producer = Producer {
@@ -255,7 +259,7 @@ pub fn produce(log: &Log, ledger: &SharedLedger, seed: u64) -> Vec<JoinHandle<()
                 ledger: ledger.clone(),
                 topic,
                 life: 0,
-                number: numbered.then_some((1000 + fiber, fiber as u32 % partitions)),
+                number: numbered.then_some((1 + seed * 10 + fiber, fiber as u32 % partitions)),
                 rng: fastrand::Rng::with_seed(seed * 1000 + number as u64 * 10 + fiber),
             };
             fibers.push(go("producer", move || producer.run(7)));
