@@ -82,7 +82,10 @@ fn produce_split(
         failure = failure.or(result.err());
     }
     let mut results = vec![b'['];
-    for place in places.iter().flatten() {
+    for (number, place) in places.iter().flatten().enumerate() {
+        if number > 0 {
+            results.push(b',');
+        }
         place.encode(&mut results);
     }
     results.push(b']');

@@ -47,7 +47,7 @@ pub(super) fn produce(routes: &Routes, ctx: &mut Context) -> Outcome {
     entry.key = given.key.as_deref();
     entry.timestamp_ms = given.timestamp_ms;
     entry.tombstone = given.tombstone;
-    entry.text = given.media == Media::Text && std::str::from_utf8(&body).is_ok();
+    entry.text = given.media == Media::Text && simdutf8::basic::from_utf8(&body).is_ok();
     check_entry(&entry)?;
     let options = given.options()?;
     Ok(produce_one_place(routes, topic, &[entry], options)?)
