@@ -186,7 +186,7 @@ fn show_end(args: &DumpArgs, file: &File, end: &ScanEnd, out: &mut dyn Write) ->
         TailVerdict::Torn { position, bytes_cut, next_offset } => {
             writeln!(
                 out,
-                "as the last segment it has a torn tail: opening the log cuts {bytes_cut} bytes from byte {position} on, next offset {next_offset}"
+                "nothing in the file says that what follows was on the disk: in a last segment it is a torn tail of {bytes_cut} bytes from byte {position} on, next offset {next_offset} (`sws log verify` looks at the checkpoint, too)"
             )?;
         }
         TailVerdict::Corrupt { evidence, .. } => {

@@ -22,6 +22,7 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 use sws::runtime::{Config, Limits, Runtime};
 use sws_content::log::{Log, OpenError};
 
@@ -148,7 +149,8 @@ fn with_log<T: 'static>(
             eprintln!("sws: {place}: damaged: {damage}");
         }
     }
-    let limits = Limits { connections_max: 1, ..Limits::default() };
+    // A slow turn delays nobody else here.
+    let limits = Limits { connections_max: 1, turn_warn: Duration::MAX, ..Limits::default() };
     let runtime = Runtime::new(Config { limits, ..Config::default() })
         .map_err(|error| Failure::at("no worker (see `sws doctor`)", error))?;
     runtime.block_on_fiber(move || {

@@ -2,14 +2,13 @@
 
 use super::folder;
 use super::units;
+use super::verify;
 use super::{Failure, Outcome, opening};
 use clap::Args;
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use sws_content::log::RepairError;
-use sws_content::segment::{Evidence, ScanEnd, TailVerdict, judge_tail};
-use sws_content::storage::{StdStorage, StorageFile, read_full_at};
+use sws_content::log::{Inspection, OpenError, RepairError};
+use sws_content::storage::StdStorage;
 
 /// The partition to be repaired.
 #[derive(Args, Debug)]
@@ -31,10 +30,8 @@ struct Cut {
     bytes: u64,
     /// The first offset that is free again.
     next: u64,
-    /// One past the last offset that is known to have been on the disk, if that is known.
-    durable: Option<u64>,
-    /// What is wrong.
-    what: String,
+    /// What is damaged, if it is more than a torn tail.
+    damage: Option<String>,
 }
 
 /// Repairs a partition, or says what it would do.
@@ -43,24 +40,15 @@ pub(super) fn repair(data: &Path, args: &RepairArgs, out: &mut dyn Write) -> Res
     folder::partitions(&topic, Some(args.partition))?;
     let place = format!("{}/{}", args.topic, args.partition);
     if folder::is_open(data) {
-        return Err(opening(data, &sws_content::log::OpenError::Locked { path: data.to_owned() }));
+        return Err(opening(data, &OpenError::Locked { path: data.to_owned() }));
     }
-    let dir = topic.partition(args.partition);
-    let view = folder::view(&dir)?;
-    let cut = find_cut(&dir)?;
-    if let Some(reason) = &view.poisoned {
-        writeln!(out, "{place} takes nothing more: {}", units::escaped(reason.trim().as_bytes()))?;
-    }
-    match &cut {
-        Some(cut) => explain(cut, args.yes, out)?,
-        None if view.segments == 0 => writeln!(out, "{place} has no segment, so nothing is cut")?,
-        None => {
-            writeln!(out, "the last segment of {place} is whole: nothing is cut, next offset {}", view.high)?
-        }
-    }
+    let found = verify::inspect_all(data)?;
+    let found = found.iter().find(|one| one.topic == args.topic && one.partition == args.partition);
+    let found = found.ok_or_else(|| Failure::at(&place, "it was deleted meanwhile"))?;
+    let cut = find_cut(found)?;
+    explain(found, cut.as_ref(), args.yes, out)?;
     if !args.yes {
-        let effect = "the partition is open to producers again, if it was not";
-        writeln!(out, "with --yes this is done, and {effect}; look with `sws log verify` and `dump` first")?;
+        writeln!(out, "nothing was changed; with --yes this is done, and producers are let in again")?;
         return Ok(Outcome::Wanting);
     }
     out.flush()?;
@@ -79,60 +67,49 @@ pub(super) fn repair(data: &Path, args: &RepairArgs, out: &mut dyn Write) -> Res
 }
 
 /// What of the last segment is behind its last good record.
-fn find_cut(dir: &Path) -> Result<Option<Cut>, Failure> {
-    let Some(&base) = folder::bases(dir)?.last() else { return Ok(None) };
-    let path = folder::segment_path(dir, base);
-    let failed = Failure::of_file(&path);
-    let file = File::open(&path).map_err(&failed)?;
-    let end = sws_content::log::dump(&StdStorage, &path, base, |_, _| {}).map_err(&failed)?;
-    let size = file.size().map_err(&failed)?;
-    let mut rest = vec![0; size.saturating_sub(end.position) as usize];
-    let filled = read_full_at(&file, &mut rest, end.position).map_err(&failed)?;
-    let (what, durable) = match judge_tail(&end, &rest[..filled], 0) {
-        TailVerdict::Clean { .. } => return Ok(None),
-        TailVerdict::Torn { .. } => (reason(&end), None),
-        TailVerdict::Corrupt { evidence, .. } => {
-            let durable = match evidence {
-                Evidence::Record { durable, .. } | Evidence::Known { durable } => durable,
-                Evidence::Footer { next_offset, .. } => next_offset,
-            };
-            (format!("{}; {evidence}", reason(&end)), Some(durable))
-        }
-    };
+fn find_cut(found: &Inspection) -> Result<Option<Cut>, Failure> {
+    let Some(last) = found.segments.last().filter(|last| !last.is_sealed) else { return Ok(None) };
+    if last.damage.is_none() && last.torn_bytes == 0 {
+        return Ok(None);
+    }
+    let end = sws_content::log::dump(&StdStorage, &last.path, last.base, |_, _| {});
+    let end = end.map_err(Failure::of_file(&last.path))?;
     let position = if end.header.is_some() { end.whole.records_bytes } else { 0 };
-    drop(failed);
-    Ok(Some(Cut { path, position, bytes: size - position, next: end.whole.next_offset, durable, what }))
+    Ok(Some(Cut {
+        path: last.path.clone(),
+        position,
+        bytes: last.bytes.saturating_sub(position),
+        next: end.whole.next_offset,
+        damage: last.damage.clone(),
+    }))
 }
 
-fn reason(end: &ScanEnd) -> String {
-    match end.bad {
-        Some(bad) => format!("bad at byte {} (offset {}): {}", bad.position, bad.offset, bad.error),
-        None => "it ends within a batch".to_owned(),
-    }
-}
-
-fn explain(cut: &Cut, is_done: bool, out: &mut dyn Write) -> Result<(), Failure> {
-    let path = cut.path.display();
-    let (verb, lost) = if is_done { ("cutting", "are lost") } else { ("would cut", "would be lost") };
-    writeln!(out, "{path}: {}", cut.what)?;
-    writeln!(out, "{verb} {} bytes from byte {} on", cut.bytes, cut.position)?;
-    match cut.durable {
-        Some(durable) if durable > cut.next => writeln!(
-            out,
-            "the records from offset {} on {lost}; those up to {} were on the disk, and their producers know",
-            cut.next,
-            durable - 1
-        )?,
-        Some(_) | None => {
-            writeln!(
-                out,
-                "records from offset {} on {lost}; none of them is known to have been on the disk",
-                cut.next
-            )?;
+fn explain(found: &Inspection, cut: Option<&Cut>, is_done: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    let place = format!("{}/{}", found.topic, found.partition);
+    let mended = cut.and_then(|cut| cut.damage.as_ref());
+    for damage in found.damage().filter(|damage| mended != Some(damage)) {
+        match found.poisoned.as_ref() == Some(&damage) {
+            true => writeln!(out, "{place} takes nothing: {}", units::escaped(damage.trim().as_bytes()))?,
+            false => writeln!(out, "not mended by a repair: {damage}")?,
         }
     }
+    let Some(Cut { path, position, bytes, next, damage }) = cut else {
+        let next = found.segments.last().map_or(0, |last| last.next);
+        writeln!(out, "no last segment of {place} is torn or damaged: nothing to cut, next offset {next}")?;
+        return Ok(());
+    };
+    let what = damage.clone().unwrap_or_else(|| format!("{}: a torn tail", path.display()));
+    writeln!(out, "{what}")?;
+    let verb = if is_done { "cutting" } else { "would cut" };
+    writeln!(out, "{verb} {bytes} bytes of {} from byte {position} on", path.display())?;
+    let known = match damage {
+        Some(_) => "some of them were on the disk, and their producers know",
+        None => "none of them is known to have been on the disk",
+    };
+    let lost = if is_done { "are" } else { "would be" };
+    writeln!(out, "records from offset {next} on {lost} lost ({known}), and their offsets given to others")?;
     if !is_done {
-        let kept = cut.path.with_extension("cut");
+        let kept = path.with_extension("cut");
         writeln!(out, "the cut bytes would be kept in {} (with a number, if there is one)", kept.display())?;
     }
     Ok(())

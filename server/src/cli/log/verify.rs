@@ -59,7 +59,8 @@ pub(super) fn verify(data: &Path, args: &VerifyArgs, out: &mut dyn Write) -> Res
     Ok(if damaged == 0 { Outcome::Done } else { Outcome::Wanting })
 }
 
-fn inspect_all(data: &Path) -> Result<Vec<Inspection>, Failure> {
+/// Reads all of a log.
+pub(super) fn inspect_all(data: &Path) -> Result<Vec<Inspection>, Failure> {
     let mut attempts = 1;
     loop {
         match inspect(&StdStorage, data) {
