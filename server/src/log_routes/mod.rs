@@ -133,20 +133,32 @@ type AccessFn = dyn Fn(&Context, &str, Access) -> Result<(), Response>;
 /// Routes to a log, to be nested into a router. What they take and answer is said in [the module](self).
 ///
 /// ```
+/// use sws::content::log::TopicConfig;
 /// use sws::log_routes::LogRoutes;
-/// use sws::content::log::{Log, TopicConfig};
-/// use sws::{Router, TestClient};
+/// use sws::{Log, Router, Server};
+/// # use std::io::{Read, Write};
+/// # fn ask(addr: std::net::SocketAddr, request: &str) -> std::io::Result<String> {
+/// #     let mut client = std::net::TcpStream::connect(addr)?;
+/// #     client.write_all(request.as_bytes())?;
+/// #     let mut answer = String::new();
+/// #     client.read_to_string(&mut answer)?;
+/// #     Ok(answer)
+/// # }
 ///
 /// # let dir = std::env::temp_dir().join(format!("sws-doc-log-routes-{}", std::process::id()));
 /// let (log, _report) = Log::open(&dir)?;
-/// let routes = LogRoutes::new(log).create_on_produce(TopicConfig::default());
-/// let client = TestClient::new(Router::new().nest("/topics", routes.into_router()));
+/// let server = Server::bind("127.0.0.1:0")?.spawn(move || {
+///     let routes = LogRoutes::new(log.clone()).create_on_produce(TopicConfig::default());
+///     Router::new().nest("/topics", routes.into_router())
+/// })?;
 ///
-/// let answer = client.post("/topics/orders").header("Content-Type", "text/plain").body("two tickets").send();
-/// assert_eq!(answer.text(), r#"{"topic":"orders","partition":0,"offset":0,"count":1,"duplicate":false}"#);
+/// let produce = "POST /topics/orders HTTP/1.0\r\nContent-Type: text/plain\r\nContent-Length: 11\r\n\r\ntwo tickets";
+/// let answer = ask(server.addr(), produce)?;
+/// assert!(answer.ends_with(r#"{"topic":"orders","partition":0,"offset":0,"count":1,"duplicate":false}"#));
 ///
-/// let answer = client.get("/topics/orders/0?offset=0").send();
-/// assert!(answer.text().contains(r#""text":"two tickets""#));
+/// let answer = ask(server.addr(), "GET /topics/orders/0?offset=0 HTTP/1.0\r\n\r\n")?;
+/// assert!(answer.contains(r#""key":null,"text":"two tickets""#));
+/// # server.shutdown();
 /// # std::fs::remove_dir_all(&dir)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

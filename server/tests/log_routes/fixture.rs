@@ -63,7 +63,8 @@ impl Fixture {
     ) -> Fixture {
         let shared = log.clone();
         let server = Server::bind("127.0.0.1:0").unwrap().limits(limits).workers(workers).unwrap();
-        let router = move || Router::new().nest("/topics", routes(LogRoutes::new(shared.clone())).into_router());
+        let router =
+            move || Router::new().nest("/topics", routes(LogRoutes::new(shared.clone())).into_router());
         Fixture { server: server.spawn(router).unwrap(), log, _folder: None }
     }
 
