@@ -87,3 +87,15 @@ loom:
 # Licences, bans and sources of the dependencies.
 deny:
     cargo deny check licenses bans sources
+
+# A process that produces, killed at random ROUNDS times: nothing that was acknowledged is missing.
+log-crash ROUNDS="1000":
+    SWS_CRASH_ROUNDS={{ ROUNDS }} cargo test --release --locked -p sws-content --test log_crash -- --include-ignored --nocapture
+
+# The log on a storage whose power goes at every call, from SEEDS seeds.
+log-power SEEDS="20":
+    SWS_POWER_SEEDS={{ SEEDS }} cargo test --release --locked -p sws-content --test log_power
+
+# Opening a log of a gigabyte.
+log-recovery:
+    cargo test --release --locked -p sws-content --test log_crash_recovery -- --ignored --nocapture

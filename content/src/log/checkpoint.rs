@@ -25,10 +25,13 @@ fn decode(bytes: &[u8]) -> Option<u64> {
     (bytes == encode(durable)).then_some(durable)
 }
 
-/// One past the last offset that is known to be on the disk; 0 if nothing is known.
-pub(super) fn read(storage: &dyn Storage, dir: &Path) -> u64 {
-    let bytes = read_file(storage, &dir.join(NAME), BYTES as u64);
-    bytes.ok().and_then(|bytes| decode(&bytes)).unwrap_or(0)
+/// One past the last offset that is known to be on the disk; 0 if nothing is known. A file that cannot be read is an error: it may know.
+pub(super) fn read(storage: &dyn Storage, dir: &Path) -> io::Result<u64> {
+    match read_file(storage, &dir.join(NAME), BYTES as u64) {
+        Ok(bytes) => Ok(decode(&bytes).unwrap_or(0)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => Ok(0),
+        Err(error) => Err(error),
+    }
 }
 
 /// Says that all below `durable` is on the disk.

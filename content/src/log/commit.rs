@@ -260,6 +260,14 @@ impl Partition {
             (active.id, active.path.clone(), active.tally.footer())
         };
         let file = core.files.open(id, &path, true).map_err(|error| refuse(&path, error))?;
+        // A footer says that all before it is on the disk, so it must not get there first.
+        let is_durable = self.state.borrow().durable == self.state.borrow().end;
+        if !is_durable {
+            file.sync().map_err(|error| match is_cancelled(&error) {
+                true => Failure::Cancelled,
+                false => poison(&path, AppendError::Sync(error)),
+            })?;
+        }
         write_footer(&file, &footer).map_err(|error| match is_cancelled(&error) {
             true => Failure::Cancelled,
             false if is_full(&error) => Failure::Refused(ProduceError::StorageFull),

@@ -141,6 +141,9 @@ fn rewrite(core: &Rc<Core>, partition: &Rc<Partition>, old: &Rc<Sealed>, keys: &
     let age = partition.config.tombstone_age;
     let tombstones =
         age.map_or(0, |age| now_ms().saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
+    // The old index knows producers whose records may be gone.
+    let producers =
+        old.index(|| super::read::load_index(core, old)).map_err(io::Error::other)?.producers.clone();
     let mut removed = 0u64;
     read(core, old, |record| removed += u64::from(!keys.keeps(record, tombstones)))?;
     if removed == 0 && old.header.compacted {
@@ -176,7 +179,7 @@ fn rewrite(core: &Rc<Core>, partition: &Rc<Partition>, old: &Rc<Sealed>, keys: &
     }
     core.storage.rename(&path, &old.path)?;
     let new = Rc::new(Sealed::new(old.path.clone(), header, &tally));
-    let index = index.finish(new.size(), load_producers(core, old));
+    let index = index.finish(new.size(), producers);
     new.set_index(index.clone());
     if let Some(place) = partition.state.borrow_mut().sealed.iter_mut().find(|segment| segment.id == old.id) {
         *place = Rc::clone(&new);
@@ -189,13 +192,6 @@ fn rewrite(core: &Rc<Core>, partition: &Rc<Partition>, old: &Rc<Sealed>, keys: &
 /// Whether a segment is still one of the partition.
 fn is_current(partition: &Partition, segment: &Sealed) -> bool {
     partition.state.borrow().sealed.iter().any(|other| other.id == segment.id)
-}
-
-/// The producers that the old segment's index knows: they are about records that may be gone.
-fn load_producers(core: &Core, old: &Sealed) -> Vec<crate::segment::ProducerEntry> {
-    let stored = crate::storage::read_file(&*core.storage, &old.index_path(), u64::MAX).ok();
-    let index = stored.and_then(|bytes| crate::segment::Index::decode(&bytes).ok());
-    index.map_or_else(Vec::new, |index| index.producers)
 }
 
 /// A segment that is being written.

@@ -4,6 +4,7 @@ use super::cache::ChunkCache;
 use super::error::TopicError;
 use super::files::OpenFiles;
 use super::live::{self, Message};
+use super::maintain::Exclusive;
 use super::options::{LogOptions, NAME_BYTES_MAX, TopicConfig};
 use super::partition::Partition;
 use super::wait::WaitList;
@@ -47,6 +48,9 @@ pub(crate) struct Core {
     /// The fiber of maintenance waits here, and whether it has something to do.
     pub(super) maintenance: WaitList,
     pub(super) is_maintenance_due: Cell<bool>,
+    /// Whether somebody deletes or rewrites files, and who waits for its end.
+    pub(super) is_maintaining: Cell<bool>,
+    pub(super) maintained: WaitList,
     pub(super) is_closed: Cell<bool>,
     /// What went wrong, for whoever asks.
     pub(super) reports: RefCell<Vec<String>>,
@@ -80,6 +84,8 @@ impl Core {
             waiting: RefCell::new(HashMap::new()),
             maintenance: WaitList::default(),
             is_maintenance_due: Cell::new(false),
+            is_maintaining: Cell::new(false),
+            maintained: WaitList::default(),
             is_closed: Cell::new(false),
             reports: RefCell::new(Vec::new()),
         }
@@ -135,6 +141,9 @@ impl Core {
         let _busy = Busy { core: self, name: Arc::clone(&topic.name) };
         for partition in &topic.partitions {
             partition.is_deleted.set(true);
+        }
+        let _exclusive = Exclusive::acquire(self).map_err(|_| TopicError::Cancelled)?;
+        for partition in &topic.partitions {
             while partition.queue.borrow().is_committing || partition.preparing.get() {
                 let wait = if partition.preparing.get() { &partition.prepared } else { &partition.idle };
                 wait.wait("log delete").map_err(|_| TopicError::Cancelled)?;

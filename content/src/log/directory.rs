@@ -91,6 +91,22 @@ pub(super) fn decode_name(folder: &str) -> Option<String> {
     (is_name(&name) && encode_name(&name) == folder).then_some(name)
 }
 
+/// Makes the folder of a log and those above it, and their names durable.
+pub(super) fn make(storage: &dyn Storage, dir: &Path) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Storage { path: dir.to_owned(), source };
+    let is_missing = |path: &&Path| {
+        let named = !path.as_os_str().is_empty();
+        named && storage.list(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
+    storage.create_dir(dir).map_err(failed)?;
+    for path in missing {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        storage.sync_dir(parent.unwrap_or(Path::new("."))).map_err(failed)?;
+    }
+    Ok(())
+}
+
 /// Keeps other processes out of a log's folder.
 pub(super) fn lock(storage: &dyn Storage, dir: &Path) -> Result<Lock, OpenError> {
     let path = dir.join("lock");
@@ -124,6 +140,10 @@ pub(super) fn open_all(
             continue;
         }
         let config = read_config(storage, &topic_dir)?;
+        // What a process that was killed had named may not be on the disk yet, and is about to be seen.
+        for folder in [dir, &topic_dir] {
+            storage.sync_dir(folder).map_err(|error| failed(folder, error))?;
+        }
         let mut partitions = Vec::new();
         for partition in 0..config.partitions {
             let dir = topic_dir.join(partition.to_string());

@@ -7,7 +7,7 @@ use super::error::OpenError;
 use super::options::TopicConfig;
 use super::recover::{Place, judge, list_segments, scan};
 use super::segment_file::segment_path;
-use crate::segment::{RecordRef, ScanEnd, TailVerdict};
+use crate::segment::{RecordRef, ScanEnd, SegmentHeader, TailVerdict, topic_crc};
 use crate::storage::{Storage, StorageFile, read_file, read_full_at, write_all_at};
 use std::fmt;
 use std::io;
@@ -25,7 +25,7 @@ pub struct Inspection {
     pub partition: u32,
     /// Its segments, the oldest first.
     pub segments: Vec<SegmentInfo>,
-    /// Why nothing can be produced, as it was noted when it happened.
+    /// Why nothing can be produced: as it was noted when it happened, or because all segments are gone.
     pub poisoned: Option<String>,
 }
 
@@ -93,7 +93,8 @@ pub fn inspect(storage: &dyn Storage, dir: &Path) -> Result<Vec<Inspection>, Ope
 
 fn inspect_partition(place: &Place<'_>, config: TopicConfig) -> Result<Inspection, OpenError> {
     let poisoned = read_file(place.storage, &place.dir.join(POISONED), 64 * 1024).ok();
-    let known_durable = checkpoint::read(place.storage, place.dir);
+    let known_durable =
+        checkpoint::read(place.storage, place.dir).map_err(|error| place.failed(place.dir, error))?;
     let bases = list_segments(place, false)?;
     let mut segments = Vec::new();
     for (number, &base) in bases.iter().enumerate() {
@@ -102,12 +103,17 @@ fn inspect_partition(place: &Place<'_>, config: TopicConfig) -> Result<Inspectio
         let info = inspect_segment(place, &path, base, is_last, known_durable);
         segments.push(info.map_err(|source| OpenError::Storage { path, source })?);
     }
+    let poisoned = poisoned.map(|reason| String::from_utf8_lossy(&reason).into_owned());
+    let all_gone = (bases.is_empty() && known_durable > 0).then(|| {
+        let what = format!("records up to {known_durable} were on the disk, and there is no segment");
+        format!("{}: {what}", place.dir.display())
+    });
     Ok(Inspection {
         topic: place.topic.to_owned(),
         config,
         partition: place.partition,
         segments,
-        poisoned: poisoned.map(|reason| String::from_utf8_lossy(&reason).into_owned()),
+        poisoned: poisoned.or(all_gone),
     })
 }
 
@@ -148,6 +154,21 @@ fn inspect_segment(
         }
     } else if end.footer.is_none() {
         info.damage = Some(format!("{}: it has no footer, and another segment follows", path.display()));
+    }
+    if info.damage.is_none() {
+        let belongs = |header: &SegmentHeader| {
+            header.partition == place.partition && header.topic_crc == topic_crc(place.topic)
+        };
+        let what = match end.footer {
+            _ if !end.header.as_ref().is_none_or(belongs) => {
+                Some("it belongs to another topic or partition".to_owned())
+            }
+            Some(footer) if is_last && known_durable > footer.next_offset => {
+                Some(format!("records {} to {known_durable} are missing behind it", footer.next_offset))
+            }
+            Some(_) | None => None,
+        };
+        info.damage = what.map(|what| format!("{}: {what}", path.display()));
     }
     Ok(info)
 }
@@ -231,8 +252,10 @@ pub fn repair(storage: &dyn Storage, dir: &Path, topic: &str, partition: u32) ->
             let position = if end.header.is_some() { end.whole.records_bytes } else { 0 };
             repair.bytes_cut = file.size()?.saturating_sub(position);
             repair.kept_in = set_aside(storage, &*file, &path, position)?;
-            file.set_size(position)?;
-            file.sync()?;
+            storage.sync_dir(&dir)?;
+            rewrite(storage, &*file, &path, position)?;
+        } else {
+            rewrite(storage, &*file, &path, file.size()?)?;
         }
     }
     checkpoint::remove(storage, &dir)?;
@@ -244,6 +267,13 @@ pub fn repair(storage: &dyn Storage, dir: &Path, topic: &str, partition: u32) ->
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(repair),
     }
+}
+
+/// Puts a copy in the place of a file: after a failed sync nothing else is sure to be on the disk, whatever a later sync says.
+fn rewrite(storage: &dyn Storage, file: &dyn StorageFile, path: &Path, bytes: u64) -> io::Result<()> {
+    let mut good = vec![0; bytes as usize];
+    read_full_at(file, &mut good, 0)?;
+    crate::storage::replace_file(storage, path, &good)
 }
 
 /// Copies what lies behind a position to a file of its own, if it is more than zeros.

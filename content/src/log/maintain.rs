@@ -22,8 +22,29 @@ pub(super) fn run(core: &Rc<Core>) {
     }
 }
 
+/// Retention, compaction and deletion have the files of sealed segments for themselves, one at a time.
+pub(super) struct Exclusive<'a>(&'a Core);
+
+impl<'a> Exclusive<'a> {
+    pub(super) fn acquire(core: &'a Core) -> Result<Exclusive<'a>, Cancelled> {
+        while core.is_maintaining.get() {
+            core.maintained.wait("log maintenance")?;
+        }
+        core.is_maintaining.set(true);
+        Ok(Exclusive(core))
+    }
+}
+
+impl Drop for Exclusive<'_> {
+    fn drop(&mut self) {
+        self.0.is_maintaining.set(false);
+        self.0.maintained.wake();
+    }
+}
+
 /// Does what is due.
 pub(super) fn pass(core: &Rc<Core>) -> Result<(), Cancelled> {
+    let _exclusive = Exclusive::acquire(core)?;
     let topics: Vec<Rc<Topic>> = core.topics.borrow().values().cloned().collect();
     for topic in topics {
         for partition in &topic.partitions {

@@ -220,8 +220,7 @@ impl Log {
     pub fn open_with(dir: impl AsRef<Path>, options: LogOptions) -> Result<(Log, Report), OpenError> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let dir = dir.as_ref().to_owned();
-        let failed = |source| OpenError::Storage { path: dir.clone(), source };
-        options.storage.create_dir(&dir).map_err(failed)?;
+        directory::make(&*options.storage, &dir)?;
         let lock = directory::lock(&*options.storage, &dir)?;
         let (topics, partitions) = directory::open_all(&dir, &options)?;
         let shared = Shared {

@@ -252,7 +252,7 @@ fn read_chunk(core: &Core, extent: &Extent) -> Result<Chunk, FetchError> {
 }
 
 /// The index of a sealed segment, from its file or, if that is of no use, from the segment.
-fn load_index(core: &Core, sealed: &Sealed) -> Result<Index, FetchError> {
+pub(super) fn load_index(core: &Core, sealed: &Sealed) -> Result<Index, FetchError> {
     let stored = read_file(&*core.storage, &sealed.index_path(), u64::MAX).ok();
     if let Some(index) = stored.and_then(|bytes| Index::decode(&bytes).ok())
         && index.segment_bytes == sealed.size()

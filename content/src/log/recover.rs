@@ -104,7 +104,7 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn failed(&self, path: &Path, source: io::Error) -> OpenError {
+    pub(super) fn failed(&self, path: &Path, source: io::Error) -> OpenError {
         OpenError::Storage { path: path.to_owned(), source }
     }
 }
@@ -120,7 +120,11 @@ pub(super) fn recover(
         ..PartitionReport::default()
     };
     let bases = list_segments(place, true)?;
-    let known_durable = super::checkpoint::read(place.storage, place.dir);
+    if !bases.is_empty() {
+        place.storage.sync_dir(place.dir).map_err(|error| place.failed(place.dir, error))?;
+    }
+    let known_durable =
+        super::checkpoint::read(place.storage, place.dir).map_err(|error| place.failed(place.dir, error))?;
     let mut recovered = Recovered {
         sealed: Vec::new(),
         active: None,
@@ -369,6 +373,8 @@ fn open_last(
             let what = format!("records {} to {known_durable} are missing behind it", footer.next_offset);
             recovered.poison.get_or_insert(format!("{}: {what}", path.display()));
         }
+        // As below: it may have been sealed and not synced.
+        file.sync().map_err(failed)?;
         let sealed = sealed_of(path, header, &footer);
         load_index(place, &sealed, &file, recovered, report);
         recovered.end = sealed.next;
@@ -393,9 +399,8 @@ fn open_last(
             (position, next_offset)
         }
         TailVerdict::Corrupt { position, offset, evidence } => {
-            let what =
-                format!("{}: damaged at byte {position} (offset {offset}): {evidence}", path.display());
-            recovered.poison.get_or_insert(what);
+            let what = format!("damaged at byte {position} (offset {offset}): {evidence}");
+            recovered.poison.get_or_insert(format!("{}: {what}", path.display()));
             (end.whole.records_bytes, end.whole.next_offset)
         }
     };

@@ -154,7 +154,7 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
     }
 
     /// Writes all of `data` at an offset, calls `written`, and waits until it is on the disk. Up to a multiple of 4096 behind it zeros may
-    /// be written too. One caller at a time.
+    /// be written too. One caller at a time; what lies in the last block below the offset is not written by anybody else.
     ///
     /// # Errors
     /// As [`write_at`](StorageFile::write_at) and [`sync`](StorageFile::sync), and [`AppendError`] says which of them.

@@ -9,8 +9,8 @@ use super::{AppendError, DirEntry, Lock, SharedFile, Storage, StorageFile, appen
 use rustix::fs::{OFlags, fdatasync, fstat, ftruncate};
 use rustix::io::{Errno, pread, pwrite};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use sws_runtime::fs::{File, OpenOptions};
@@ -30,7 +30,6 @@ pub struct RingStorage {
 #[derive(Debug)]
 struct RingFile {
     file: File,
-    path: PathBuf,
     writers: Arc<Writers>,
     /// Taken out while it is used.
     append: Mutex<Append>,
@@ -70,9 +69,16 @@ impl RingFile {
     /// Opens the file past the page cache. `None` where the file system has no such way.
     fn open_direct(&self) -> io::Result<Option<File>> {
         let flags = OFlags::DIRECT.bits() as i32;
-        match OpenOptions::new().write(true).custom_flags(flags).open(&self.path) {
+        // This file, whatever has its name meanwhile. Without /proc there is no other way to it.
+        let path = format!("/proc/self/fd/{}", self.file.as_fd().as_raw_fd());
+        match OpenOptions::new().write(true).custom_flags(flags).open(path) {
             Ok(file) => Ok(Some(file)),
-            Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(None),
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    || error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -95,10 +101,9 @@ fn aside<T: Send + 'static>(call: impl FnOnce() -> io::Result<T> + Send + 'stati
 }
 
 impl RingStorage {
-    fn share(&self, file: std::fs::File, path: &Path) -> SharedFile {
+    fn share(&self, file: std::fs::File) -> SharedFile {
         Arc::new(RingFile {
             file: File::from(OwnedFd::from(file)),
-            path: path.to_owned(),
             writers: Arc::clone(&self.writers),
             append: Mutex::new(Append::Unknown),
         })
@@ -116,12 +121,12 @@ fn durable_error(error: io::Error) -> AppendError {
 impl Storage for RingStorage {
     fn create(&self, path: &Path) -> io::Result<SharedFile> {
         let name = path.to_owned();
-        Ok(self.share(aside(move || std_fs::create(&name))?, path))
+        Ok(self.share(aside(move || std_fs::create(&name))?))
     }
 
     fn open(&self, path: &Path, writable: bool) -> io::Result<SharedFile> {
         let name = path.to_owned();
-        Ok(self.share(aside(move || std_fs::open(&name, writable))?, path))
+        Ok(self.share(aside(move || std_fs::open(&name, writable))?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -1,3 +1,5 @@
+//! The faulty storage on its own: what it keeps, loses and counts.
+
 use super::*;
 use crate::storage::{read_file, replace_file, write_all_at};
 use std::collections::BTreeSet;
