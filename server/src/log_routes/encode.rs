@@ -86,3 +86,23 @@ fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
     BASE64.encode_mut(bytes, &mut out[begin..]);
     out.push(b'"');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_texts_are_those_of_json() {
+        for value in [0, 7, 10, 99, 4_294_967_296, u64::MAX] {
+            let mut out = Vec::new();
+            number(&mut out, value);
+            assert_eq!(out, value.to_string().into_bytes());
+        }
+        let long = "a long text with a \" in it ".repeat(3);
+        for value in ["", "plain", "\"", "\\", "\u{1}", "\n", "é\u{2028}", "</script>", &long] {
+            let mut out = Vec::new();
+            text(&mut out, value);
+            assert_eq!(serde_json::from_slice::<String>(&out).expect("a string"), value);
+        }
+    }
+}

@@ -60,6 +60,7 @@
 //! |---|---|---|
 //! | `bad_request` | 400 | `detail` says which field; `field` names it where it is a parameter |
 //! | `unauthorized` | 401 | of [`bearer_token`](crate::bearer_token) |
+//! | `forbidden` | 403 | over the WebSocket, where [`LogRoutes::access`] refuses |
 //! | `unknown_topic`, `unknown_partition` | 404 | |
 //! | `body_timeout` | 408 | |
 //! | `exists`, `too_many_topics` | 409 | |

@@ -13,6 +13,10 @@ use sws_content::log::{Acks, Entry, ProduceOptions, Produced};
 
 /// Bytes of a body of known length up to which it is read at once.
 const SMALL_BYTES_MAX: u64 = 64 * 1024;
+/// What can be said beside a body, by a query parameter or by a header `Sws-...`.
+const PARAMETERS: [&[u8]; 7] =
+    [b"key", b"partition", b"acks", b"producer_id", b"sequence", b"timestamp", b"tombstone"];
+
 /// What a request says beside its body. A header counts more than the query parameter of its name.
 #[derive(Default)]
 pub(super) struct Given<'a> {
@@ -100,12 +104,8 @@ impl<'a> Given<'a> {
             let name = name.as_bytes();
             if name.eq_ignore_ascii_case(b"content-type") {
                 given.media = Media::of(value);
-            } else if name.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"sws-")) {
-                let name = name[4..].to_ascii_lowercase();
-                match name.as_slice() {
-                    b"producer-id" => given.set(b"producer_id", Cow::Borrowed(value))?,
-                    name => given.set(name, Cow::Borrowed(value))?,
-                }
+            } else if let Some(name) = header_of(name) {
+                given.set(name, Cow::Borrowed(value))?;
             }
         }
         Ok(given)
@@ -136,6 +136,17 @@ impl<'a> Given<'a> {
             (None, Some(_)) => Err(Problem::field("producer_id", "a sequence comes with a producer's id")),
         }
     }
+}
+
+/// What a header `Sws-...` says: the parameter that it stands for.
+fn header_of(header: &[u8]) -> Option<&'static [u8]> {
+    let (prefix, rest) = header.split_at_checked(4)?;
+    let is_same = |(own, given): (&u8, &u8)| match own {
+        b'_' => *given == b'-',
+        own => own.eq_ignore_ascii_case(given),
+    };
+    let found = |name: &&[u8]| name.len() == rest.len() && name.iter().zip(rest).all(is_same);
+    if prefix.eq_ignore_ascii_case(b"sws-") { PARAMETERS.into_iter().find(found) } else { None }
 }
 
 impl Media {
