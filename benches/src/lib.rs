@@ -17,6 +17,8 @@
 //!                └ load::ws
 //! bin/slots_million ─ slots_million     slots and deadlines for as many, without sockets
 //! bin/log_storage ─ log_storage         how a batch of a log becomes durable
+//! bin/log_produce ┬ log_produce         durable records of many producers, beside Redis
+//!                 └ log_client          who produces, over HTTP, WebSocket and Redis' protocol
 //! bin/figures                           all of them, as one document
 //! ```
 //!
@@ -32,6 +34,8 @@ pub mod fiber_cost;
 pub mod floor;
 pub mod histogram;
 pub mod load;
+pub mod log_client;
+pub mod log_produce;
 pub mod log_storage;
 pub mod memory;
 pub mod million;

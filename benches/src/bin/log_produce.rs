@@ -1,0 +1,98 @@
+//! `log_produce`: durable records of many producers and of one, beside Redis.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use benches::compare::default_load_cpu;
+use benches::log_client::protocol::Protocol;
+use benches::log_client::server;
+use benches::log_produce::{Plan, measure, rate_ratios};
+use benches::sys;
+use benches::table::markdown;
+use clap::Parser;
+
+/// Measures durable produce over HTTP and WebSocket, beside XADD of Redis (`appendfsync always`), which `.ci/redis` installs.
+#[derive(Parser)]
+struct Args {
+    /// Runs of each, interleaved.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// Numbers of producers.
+    #[arg(long, value_delimiter = ',', default_value = "64,1")]
+    producers: Vec<usize>,
+    /// Only these: http, websocket, redis.
+    #[arg(long, value_delimiter = ',', default_value = "http,websocket,redis")]
+    protocol: Vec<String>,
+    /// Bytes of a record.
+    #[arg(long, default_value_t = 1024)]
+    bytes: usize,
+    /// Measured seconds of each.
+    #[arg(long, default_value_t = 1.5)]
+    seconds: f64,
+    /// Seconds before that.
+    #[arg(long, default_value_t = 0.5)]
+    warmup_seconds: f64,
+    /// The program of sws [default: examples/log_server beside this program].
+    #[arg(long)]
+    sws: Option<PathBuf>,
+    /// A folder on the disk in question, not on a tmpfs [default: that of this program].
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Cores of the server.
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    server_cpus: Vec<usize>,
+    /// Core of the load [default: 1 where there are two].
+    #[arg(long)]
+    load_cpu: Option<usize>,
+    /// One short run without Redis, to show that everything works.
+    #[arg(long)]
+    tiny: bool,
+}
+
+fn protocol(name: &str) -> io::Result<Protocol> {
+    match name {
+        "http" => Ok(Protocol::Http),
+        "websocket" => Ok(Protocol::WebSocket),
+        "redis" => Ok(Protocol::Redis),
+        _ => Err(io::Error::other(format!("no protocol is called {name:?}"))),
+    }
+}
+
+fn main() -> io::Result<()> {
+    let mut args = Args::parse();
+    if args.tiny {
+        (args.runs, args.producers, args.seconds, args.warmup_seconds) = (1, vec![4, 1], 0.1, 0.05);
+        args.protocol.retain(|name| name != "redis");
+    }
+    if args.protocol.iter().any(|name| name == "redis") && !server::has_redis() {
+        eprintln!("{} is not installed (.ci/redis does that): measured without it", server::REDIS);
+        args.protocol.retain(|name| name != "redis");
+    }
+    sys::pin_to_cpus(&[args.load_cpu.unwrap_or_else(default_load_cpu)])?;
+    let plan = Plan {
+        runs: args.runs,
+        producers: args.producers,
+        protocols: args.protocol.iter().map(|name| protocol(name)).collect::<io::Result<_>>()?,
+        payload_bytes: args.bytes,
+        warmup: Duration::from_secs_f64(args.warmup_seconds),
+        duration: Duration::from_secs_f64(args.seconds),
+        sws: args.sws.unwrap_or_else(server::default_sws),
+        dir: args.dir.map_or_else(server::default_dir, Ok)?,
+        server_cpus: args.server_cpus,
+    };
+    println!("Median (least–greatest) of {} runs, ratio to Redis\n", plan.runs);
+    let tables = measure(&plan)?;
+    for (table, producers) in tables.iter().zip(&plan.producers) {
+        println!("#### {producers} producer(s), records of {} bytes\n", plan.payload_bytes);
+        println!("{}", markdown("server", table));
+    }
+    if let ([many, one], [most, least]) = (&tables[..], &plan.producers[..]) {
+        println!("Records/s of {most} producers over those of {least}:\n");
+        for (name, ratio) in rate_ratios(many, one) {
+            println!("- {name}: {ratio:.1}");
+        }
+        println!();
+    }
+    Ok(())
+}
