@@ -6,7 +6,7 @@ use super::files::OpenFiles;
 use super::live::{self, Message};
 use super::maintain::Exclusive;
 use super::options::{LogOptions, NAME_BYTES_MAX, TopicConfig};
-use super::partition::Partition;
+use super::partition::{Partition, Preparation};
 use super::wait::WaitList;
 use super::{LogStats, TopicInfo, checkpoint, directory};
 use crate::storage::Storage;
@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use sws_runtime::Topics;
+use sws_runtime::{Cancelled, Topics};
 
 /// A topic and its partitions.
 pub(super) struct Topic {
@@ -35,6 +35,7 @@ pub(crate) struct Core {
     pub(super) topics: RefCell<HashMap<Arc<str>, Rc<Topic>>>,
     /// Names that are just being made or deleted.
     pub(super) busy: RefCell<Vec<Arc<str>>>,
+    pub(super) settled: WaitList,
     pub(super) files: OpenFiles,
     pub(super) cache: ChunkCache,
     pub(super) recent_bytes: Cell<usize>,
@@ -77,6 +78,7 @@ impl Core {
             dir,
             topics: RefCell::new(HashMap::new()),
             busy: RefCell::new(Vec::new()),
+            settled: WaitList::default(),
             recent_bytes: Cell::new(0),
             records: Cell::new(0),
             commits: Cell::new(0),
@@ -107,10 +109,14 @@ impl Core {
         }
         config.check().map_err(TopicError::Config)?;
         let name: Arc<str> = name.into();
+        // Who comes while it is being made, or deleted, is told what became of that.
+        while self.busy.borrow().contains(&name) {
+            self.settled.wait("log create").map_err(|Cancelled| TopicError::Cancelled)?;
+        }
         {
             let topics = self.topics.borrow();
             let mut busy = self.busy.borrow_mut();
-            if topics.contains_key(&name) || busy.contains(&name) {
+            if topics.contains_key(&name) {
                 return Err(TopicError::Exists);
             }
             if topics.len() + busy.len() >= self.options.topics_max {
@@ -144,8 +150,9 @@ impl Core {
         }
         let _exclusive = Exclusive::acquire(self).map_err(|_| TopicError::Cancelled)?;
         for partition in &topic.partitions {
-            while partition.queue.borrow().is_committing || partition.preparing.get() {
-                let wait = if partition.preparing.get() { &partition.prepared } else { &partition.idle };
+            while partition.queue.borrow().is_committing || partition.preparing.get() != Preparation::None {
+                let is_preparing = partition.preparing.get() != Preparation::None;
+                let wait = if is_preparing { &partition.prepared } else { &partition.idle };
                 wait.wait("log delete").map_err(|_| TopicError::Cancelled)?;
             }
             for topics in &*self.domains.borrow() {
@@ -253,5 +260,6 @@ struct Busy<'a> {
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.core.busy.borrow_mut().retain(|name| *name != self.name);
+        self.core.settled.wake();
     }
 }

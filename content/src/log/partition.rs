@@ -67,6 +67,17 @@ pub(super) enum Taken {
     Wait(Produced, u64),
 }
 
+/// How blocks are just being made ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Preparation {
+    /// They are not.
+    None,
+    /// They are reserved: what is written there meanwhile stays.
+    Reserving,
+    /// They are written with zeros: nothing else may be written there.
+    Zeroing,
+}
+
 /// One partition of a topic, on the worker that has the log.
 pub(super) struct Partition {
     pub(super) topic: Arc<str>,
@@ -84,7 +95,7 @@ pub(super) struct Partition {
     /// Those who wait until nothing is on its way to the disk.
     pub(super) idle: WaitList,
     /// A preparation of blocks that is under way, and who waits for its end.
-    pub(super) preparing: Cell<bool>,
+    pub(super) preparing: Cell<Preparation>,
     pub(super) prepared: WaitList,
     /// Whether the files are just being rewritten.
     pub(super) is_compacting: Cell<bool>,
@@ -123,7 +134,7 @@ impl Partition {
             queue: RefCell::new(queue),
             arrivals: WaitList::default(),
             idle: WaitList::default(),
-            preparing: Cell::new(false),
+            preparing: Cell::new(Preparation::None),
             prepared: WaitList::default(),
             is_compacting: Cell::new(false),
             is_deleted: Cell::new(false),

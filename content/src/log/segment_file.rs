@@ -145,7 +145,7 @@ impl Active {
         self.tally.count > 0 && self.tally.records_bytes + batch as u64 + FOOTER_BYTES as u64 > segment_bytes
     }
 
-    /// What is to be prepared, if what is ready comes to its end.
+    /// What is to be prepared, if what is ready comes to its end: from where on, and up to where.
     pub(super) fn plan_preparation(&mut self, segment_bytes: u64) -> Option<(u64, u64)> {
         let end = self.tally.records_bytes.next_multiple_of(4096);
         let from = self.prepared.max(end);
