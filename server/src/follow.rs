@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use sws_content::log::{FetchError, FetchMax, Log, Record, live_name};
 use sws_runtime::{
-    Cancelled, ConnId, Replay, SubscribeError, sleep, topics, try_go, worker_local, yield_now,
+    Cancelled, ConnId, Replay, SendError, SubscribeError, sleep, topics, try_go, worker_local, yield_now,
 };
 
 /// Bytes that are read at once.
@@ -71,8 +71,8 @@ pub(crate) trait Follower: 'static {
     fn id(&self) -> ConnId;
     /// Bytes that wait to be sent; `None` when the connection has ended.
     fn pending(&self) -> Option<usize>;
-    /// Sends a record. False when the connection does not take it.
-    fn send(&self, source: &Arc<str>, record: &Record) -> bool;
+    /// Sends a record.
+    fn send(&self, source: &Arc<str>, record: &Record) -> Result<(), SendError>;
     /// Becomes a subscriber behind this number, if nothing is missing in between.
     fn subscribe(&self, topic: &str, after: u64) -> Result<Replay, SubscribeError>;
     /// It is over before it has caught up.
@@ -146,10 +146,7 @@ fn catch_up(log: &Log, start: &Start, entry: &Entry, follower: &impl Follower) -
     loop {
         let records = log.fetch(&start.topic, start.partition, offset, max).map_err(FollowError::Fetch)?;
         for record in records.iter() {
-            if !wait_for_room(entry, follower)? {
-                return Ok(());
-            }
-            if !follower.send(&entry.source, &record) {
+            if !send(entry, follower, &record)? {
                 return Ok(());
             }
         }
@@ -170,16 +167,37 @@ fn catch_up(log: &Log, start: &Start, entry: &Entry, follower: &impl Follower) -
     }
 }
 
-/// Waits until the connection has sent most of what it was given. False when it has ended, or does not want more.
-fn wait_for_room(entry: &Entry, follower: &impl Follower) -> Result<bool, FollowError> {
-    let mut pause = PAUSE_MIN;
+/// Sends a record when there is room for it: a large one has room when nothing else waits. False when the connection has ended, or does
+/// not want more.
+fn send(entry: &Entry, follower: &impl Follower, record: &Record) -> Result<bool, FollowError> {
+    let mut room = PENDING_BYTES;
+    while wait_for_room(entry, follower, room)? {
+        match follower.send(&entry.source, record) {
+            Ok(()) => return Ok(true),
+            Err(SendError::Full | SendError::NoBuffer) => {
+                room = 1;
+                pause(PAUSE_MIN)?;
+            }
+            Err(_) => return Ok(false),
+        }
+    }
+    Ok(false)
+}
+
+fn pause(time: Duration) -> Result<(), FollowError> {
+    sleep(time).map_err(|Cancelled| FollowError::Fetch(FetchError::Cancelled))
+}
+
+/// Waits until less than `bytes` wait for the connection. False when it has ended, or does not want more.
+fn wait_for_room(entry: &Entry, follower: &impl Follower, bytes: usize) -> Result<bool, FollowError> {
+    let mut time = PAUSE_MIN;
     loop {
         match follower.pending() {
             None => return Ok(false),
-            Some(pending) if pending < PENDING_BYTES => return Ok(true),
+            Some(pending) if pending < bytes => return Ok(true),
             Some(_) if !entry.is_live() => return Ok(false),
-            Some(_) => sleep(pause).map_err(|Cancelled| FollowError::Fetch(FetchError::Cancelled))?,
+            Some(_) => pause(time)?,
         }
-        pause = (pause * 2).min(PAUSE_MAX);
+        time = (time * 2).min(PAUSE_MAX);
     }
 }

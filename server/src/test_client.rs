@@ -194,7 +194,7 @@ impl TestRequest<'_> {
     /// # Panics
     /// With the panic of the handler.
     pub fn send(self) -> TestResponse {
-        let (client, is_head) = (self.client.clone(), self.is_head);
+        let (client, is_head) = (self.client, self.is_head);
         match self.into_request() {
             Ok(request) => client.run(request, is_head),
             Err(reject) => {

@@ -355,3 +355,21 @@ fn streams_of_all_workers_have_every_record_once() {
     drop((client, streams));
     server.shutdown();
 }
+
+#[test]
+fn a_record_larger_than_what_may_wait_comes_whole() {
+    let fixture = Fixture::admin();
+    let mut client = fixture.client();
+    client.put("/topics/t", "");
+    let large = "x".repeat(1_500_000);
+    for text in ["small", &large, "between", &large, "behind"] {
+        assert_eq!(client.post_text("/topics/t", text).status, 200);
+    }
+    let mut events = Events::open(fixture.addr(), "/topics/t/0/events?offset=0", None);
+    for (n, bytes) in [5, 1_500_000, 7, 1_500_000, 6].into_iter().enumerate() {
+        let (id, _, data) = events.next();
+        assert_eq!((id, data.len()), (Some(n as u64), bytes));
+    }
+    drop((client, events));
+    fixture.end();
+}

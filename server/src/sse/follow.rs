@@ -10,7 +10,7 @@ use data_encoding::BASE64;
 use std::borrow::Cow;
 use std::sync::Arc;
 use sws_content::log::{Log, Record};
-use sws_runtime::{ConnId, Encoding, Publication, Replay, SubscribeError, find_local, with_conn};
+use sws_runtime::{ConnId, Encoding, Publication, Replay, SendError, SubscribeError, find_local, with_conn};
 
 /// How a record becomes an event. The event's id is the record's offset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,14 +83,15 @@ impl Follower for StreamFollower {
         pending.flatten()
     }
 
-    fn send(&self, _source: &Arc<str>, record: &Record) -> bool {
+    fn send(&self, _source: &Arc<str>, record: &Record) -> Result<(), SendError> {
         let mut bytes = Vec::with_capacity(record.payload.len() + 128);
         match self.format {
             RecordFormat::Payload => encode_payload(record, &mut bytes),
             RecordFormat::Json => encode_json(record, &mut bytes),
         }
-        let bytes = bytes.into();
-        with_conn::<StreamConn, _>(self.id, |conn| conn.push_message(&bytes, 0).is_ok()).unwrap_or(false)
+        let event = bytes.into();
+        with_conn::<StreamConn, _>(self.id, |conn| conn.push_message(&event, 0))
+            .unwrap_or(Err(SendError::Closed))
     }
 
     fn subscribe(&self, topic: &str, after: u64) -> Result<Replay, SubscribeError> {

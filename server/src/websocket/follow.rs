@@ -9,7 +9,7 @@ use crate::follow::{self, FollowError, Follower, Start};
 use crate::log_routes::{encode_number, encode_record_json, encode_text};
 use std::sync::Arc;
 use sws_content::log::{Log, Record, live_name};
-use sws_runtime::{ConnId, Encoding, Publication, Replay, SubscribeError, find_local, with_conn};
+use sws_runtime::{ConnId, Encoding, Publication, Replay, SendError, SubscribeError, find_local, with_conn};
 
 /// Appends `{"op":"record","topic":...,"partition":...,` and the members of the record.
 fn envelope(out: &mut Vec<u8>, source: &str, record: &Record) {
@@ -79,11 +79,11 @@ impl Follower for SocketFollower {
         self.with(|socket| (!socket.is_closing()).then(|| socket.pending_bytes())).flatten()
     }
 
-    fn send(&self, source: &Arc<str>, record: &Record) -> bool {
+    fn send(&self, source: &Arc<str>, record: &Record) -> Result<(), SendError> {
         let mut json = Vec::with_capacity(record.payload.len() + 128);
         envelope(&mut json, source, record);
-        let Ok(text) = std::str::from_utf8(&json) else { return false };
-        self.with(|socket| socket.send(Message::Text(text)).is_ok()).unwrap_or(false)
+        let text = std::str::from_utf8(&json).expect("what is made of strings is one");
+        self.with(|socket| socket.send(Message::Text(text))).unwrap_or(Err(SendError::Closed))
     }
 
     fn subscribe(&self, topic: &str, after: u64) -> Result<Replay, SubscribeError> {
