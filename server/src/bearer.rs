@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::log_routes::{Code, Problem};
 use crate::middleware::Next;
 use crate::response::Response;
+use data_encoding::BASE64;
 use std::hint::black_box;
 
 /// A layer that answers 401 to all requests without this bearer token (RFC 6750): `Authorization: Bearer <token>`.
@@ -37,6 +38,18 @@ pub fn bearer_token(
             }
         }
     }
+}
+
+/// Whether a request has this bearer token, or, as browsers ask people for it, has it for a password (RFC 7617).
+pub(crate) fn knows_token(ctx: &Context, token: &str) -> bool {
+    let Some(value) = ctx.request().header_bytes("authorization") else { return false };
+    if let Some(given) = credentials(value) {
+        return is_equal(given, token.as_bytes());
+    }
+    let basic = value.split_at_checked(6).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"basic "));
+    let decoded = basic.and_then(|(_, rest)| BASE64.decode(rest.trim_ascii()).ok()).unwrap_or_default();
+    let colon = decoded.iter().position(|&byte| byte == b':');
+    colon.is_some_and(|colon| is_equal(&decoded[colon + 1..], token.as_bytes()))
 }
 
 /// What follows the name of the scheme, which is compared without regard to case (RFC 9110, 11.1).

@@ -16,6 +16,7 @@
 
 pub mod http1;
 pub mod log_routes;
+pub mod site;
 pub mod sse;
 pub mod static_files;
 pub mod websocket;

@@ -4,6 +4,7 @@ mod doctor;
 mod facts;
 mod log;
 mod serve;
+mod serve_site;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
@@ -23,7 +24,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the files of a folder over HTTP/1.1 until SIGINT or SIGTERM.
+    /// Serve a site live, or the files of a folder, over HTTP/1.1 until SIGINT or SIGTERM.
     Serve(Box<serve::ServeArgs>),
     /// Check io_uring and the limits of this machine, and say what mends them.
     Doctor,

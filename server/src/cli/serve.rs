@@ -1,5 +1,6 @@
 //! `sws serve DIR`.
 
+use super::serve_site;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use std::fmt;
@@ -7,6 +8,8 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use sws::content::log::OpenError;
+use sws::content::site::SiteError;
 use sws::http::HeaderValue;
 use sws::http1::HeadLimits;
 use sws::runtime::fs::Symlinks;
@@ -21,14 +24,14 @@ const CONNECTIONS_MAX: u64 = 1 << 20;
 /// What is served, where, and within which bounds.
 #[derive(Args, Debug)]
 pub struct ServeArgs {
-    /// The folder.
-    dir: PathBuf,
+    /// The folder. One with a folder `content` in it is a site, which is kept live; any other is served as it is.
+    pub dir: PathBuf,
     /// The address to listen on; port 0 picks a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: String,
     /// IO threads, each with a ring and connections of its own.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_most(WORKERS_MAX))]
-    workers: u64,
+    pub workers: u64,
     /// Serve /healthz and /metrics on this address.
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
@@ -65,6 +68,15 @@ pub struct ServeArgs {
     /// Refuse symbolic links, also those that stay in the folder.
     #[arg(long)]
     no_symlinks: bool,
+    /// Of a site: the folder of its log [default: DIR.data, beside it].
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Of a site: show drafts too.
+    #[arg(long)]
+    pub drafts: bool,
+    /// Of a site: the bearer token of who may do everything.
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
 }
 
 fn at_most(most: u64) -> RangedU64ValueParser<u64> {
@@ -85,6 +97,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
 pub enum Failure {
     /// The folder.
     Folder(PathBuf, io::Error),
+    /// The site.
+    Site(SiteError),
+    /// The log of the site.
+    Log(OpenError),
     /// The server.
     Serve(ServeError),
 }
@@ -101,6 +117,8 @@ impl fmt::Display for Failure {
                     _ => error.fmt(f),
                 }
             }
+            Failure::Site(error) => error.fmt(f),
+            Failure::Log(error) => error.fmt(f),
             Failure::Serve(error) => error.fmt(f),
         }
     }
@@ -114,12 +132,11 @@ impl From<ServeError> for Failure {
 
 /// Serves until a signal ends it.
 pub fn serve(args: &ServeArgs) -> Result<(), Failure> {
-    let site = site(args).map_err(|error| Failure::Folder(args.dir.clone(), error))?;
-    let mut server = Server::bind(args.listen.as_str())?.workers(args.workers as usize)?;
-    if let Some(addr) = &args.admin {
-        server = server.admin(addr.as_str())?;
+    if serve_site::is_site(&args.dir) {
+        return serve_site::serve_site(args);
     }
-    let server = server.limits(http_limits(args)).config(config(args));
+    let site = site(args).map_err(|error| Failure::Folder(args.dir.clone(), error))?;
+    let server = bound(args)?;
     let line = announcement(&args.dir, &server);
     let missing = AtomicU64::new(args.workers);
     server.serve(move || {
@@ -130,6 +147,15 @@ pub fn serve(args: &ServeArgs) -> Result<(), Failure> {
         Router::new().fallback(site.clone())
     })?;
     Ok(())
+}
+
+/// The server, listening.
+pub fn bound(args: &ServeArgs) -> Result<Server, ServeError> {
+    let mut server = Server::bind(args.listen.as_str())?.workers(args.workers as usize)?;
+    if let Some(addr) = &args.admin {
+        server = server.admin(addr.as_str())?;
+    }
+    Ok(server.limits(http_limits(args)).config(config(args)))
 }
 
 fn site(args: &ServeArgs) -> io::Result<ServeDir> {
@@ -166,7 +192,8 @@ fn announcement(dir: &Path, server: &Server) -> String {
     format!("serving {} on http://{}{admin}", dir.display(), server.addr())
 }
 
-fn announce(line: &str) {
+/// Prints what is served.
+pub fn announce(line: &str) {
     let mut out = io::stdout().lock();
     // A server whose output nobody reads serves all the same.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());

@@ -33,6 +33,18 @@ impl ETag {
         ETag { text, len: (ETAG_BYTES_MAX - left) as u8 }
     }
 
+    /// A tag that was made elsewhere, with its quotes; `None` if it is none, or longer than those made here.
+    pub(crate) fn from_text(tag: &str) -> Option<Self> {
+        let inner = tag.strip_prefix('"')?.strip_suffix('"')?;
+        let is_opaque = inner.bytes().all(|byte| byte > b' ' && byte != b'"' && byte != 0x7f);
+        if !is_opaque || tag.len() > ETAG_BYTES_MAX {
+            return None;
+        }
+        let mut text = [0; ETAG_BYTES_MAX];
+        text[..tag.len()].copy_from_slice(tag.as_bytes());
+        Some(ETag { text, len: tag.len() as u8 })
+    }
+
     /// The tag as it stands in a field.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.text[..usize::from(self.len)]).unwrap_or_default()

@@ -140,6 +140,22 @@ impl ServeDir {
         answer.or_else(|refusal| self.refuse(refusal, request)).unwrap_or_else(failed)
     }
 
+    /// Answers a GET or HEAD with the file of a name that is known to be good, for who has found it by other means than the path.
+    pub(crate) fn answer_file(&self, request: &Request, name: &str, cache_control: HeaderValue) -> Response {
+        let answer = self.open(name).map_err(Refusal::from).and_then(|(file, metadata)| {
+            if !metadata.is_file() {
+                return Err(Refusal::NotFound);
+            }
+            Ok(self.file(request, name, file, &metadata)?)
+        });
+        match answer {
+            Ok(response) => response.with_header(CACHE_CONTROL, cache_control),
+            Err(Refusal::NotFound) => Response::reason(StatusCode::NOT_FOUND),
+            Err(Refusal::Status(status)) => Response::reason(status),
+            Err(Refusal::Failed(error)) => failed(error),
+        }
+    }
+
     fn find(&self, request: &Request, raw_path: &str) -> Result<Response, Refusal> {
         let path = resolve(raw_path).map_err(|reject| match reject.status() {
             StatusCode::NOT_FOUND => Refusal::NotFound,
@@ -365,7 +381,7 @@ fn validators(len: u64, modified: SystemTime, now: SystemTime) -> Validators {
 }
 
 /// All values of a field that is a list, as one list.
-fn joined<'a>(request: &'a Request, name: &str) -> Option<Cow<'a, [u8]>> {
+pub(crate) fn joined<'a>(request: &'a Request, name: &str) -> Option<Cow<'a, [u8]>> {
     let first = request.header_bytes(name)?;
     let mut others =
         request.header_list().filter(|(held, _)| held.eq_ignore_ascii_case(name)).skip(1).peekable();
