@@ -33,6 +33,9 @@ struct Args {
     /// Seconds before that.
     #[arg(long, default_value_t = 0.5)]
     warmup_seconds: f64,
+    /// Settings of the topic, as JSON [default: those of the log].
+    #[arg(long, default_value = "")]
+    topic: String,
     /// The program of sws [default: examples/log_server beside this program].
     #[arg(long)]
     sws: Option<PathBuf>,
@@ -77,6 +80,7 @@ fn main() -> io::Result<()> {
         payload_bytes: args.bytes,
         warmup: Duration::from_secs_f64(args.warmup_seconds),
         duration: Duration::from_secs_f64(args.seconds),
+        topic: args.topic,
         sws: args.sws.unwrap_or_else(server::default_sws),
         dir: args.dir.map_or_else(server::default_dir, Ok)?,
         server_cpus: args.server_cpus,

@@ -28,6 +28,8 @@ pub struct Plan {
     pub warmup: Duration,
     /// The measured part.
     pub duration: Duration,
+    /// Settings of the topic, as JSON; nothing: those of the log.
+    pub topic: String,
     /// The program of sws.
     pub sws: PathBuf,
     /// A folder on the disk in question.
@@ -84,7 +86,7 @@ fn start(plan: &Plan, protocol: Protocol) -> io::Result<Running> {
     match protocol {
         Protocol::Http | Protocol::WebSocket => {
             let running = server::start_sws(&plan.sws, dir, &[], &plan.server_cpus)?;
-            server::create_topic(running.server.addr(), log_client::protocol::TOPIC, "")?;
+            server::create_topic(running.server.addr(), log_client::protocol::TOPIC, &plan.topic)?;
             Ok(running)
         }
         Protocol::Redis => server::start_redis(dir, &plan.server_cpus),
