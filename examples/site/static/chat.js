@@ -25,6 +25,8 @@ addEventListener("DOMContentLoaded", () => {
   let request = 0;
   let subscription = 0; // the number of the request for records
   let lastDay = "";
+  const randomWord = () => Array.from(crypto.getRandomValues(new Uint32Array(2)), (n) => n.toString(36)).join("");
+  const member = randomWord(); // this page among those who are here
 
   try { name.value = localStorage.getItem("chat-name") || ""; } catch { /* no storage: a name for this visit */ }
 
@@ -117,7 +119,7 @@ addEventListener("DOMContentLoaded", () => {
   function subscribe() {
     const from = next === null ? { tail: TAIL } : { offset: next };
     subscription = ++request;
-    socket.send(JSON.stringify({ op: "subscribe", topic, partition: 0, ...from, id: subscription }));
+    socket.send(JSON.stringify({ op: "subscribe", topic, partition: 0, ...from, member, id: subscription }));
   }
 
   function connect() {
@@ -144,7 +146,7 @@ addEventListener("DOMContentLoaded", () => {
     const message = { name: name.value.trim(), text: text.value.trim() };
     if (!message.name || !message.text || !isOpen() || pending) return;
     try { localStorage.setItem("chat-name", message.name); } catch { /* as above */ }
-    const key = Array.from(crypto.getRandomValues(new Uint32Array(2)), (n) => n.toString(36)).join("");
+    const key = randomWord();
     pending = { id: ++request, key, text: text.value };
     socket.send(JSON.stringify({ op: "produce", topic, key, text: JSON.stringify(message), id: pending.id }));
     note.textContent = "";

@@ -138,13 +138,16 @@ function setUpLive() {
     try { act(JSON.parse(data)); } catch (error) { console.warn("live event", name, error); }
   });
   const connect = () => {
-    source = new EventSource(`/-/live?path=${encodeURIComponent(location.pathname)}`);
+    // The version says what this page shows: what changed since is told first.
+    const query = new URLSearchParams({ path: location.pathname, version: document.documentElement.dataset.live });
+    source = new EventSource(`/-/live?${query}`);
     source.addEventListener("open", () => tell("live", "on"));
     source.addEventListener("error", () => tell("reconnecting", "off"));
     on("change", ({ kind, url }) => {
       if (kind === "removed" && url === location.pathname) notice("This page has been removed. It is shown as it was.");
       else refresh();
     });
+    on("missed", refresh);
     on("problem", ({ file, line, message }) => {
       problems.set(file, { line, message });
       showProblems();
