@@ -18,6 +18,7 @@
 //! bin/slots_million ─ slots_million     slots and deadlines for as many, without sockets
 //! bin/log_storage ─ log_storage         how a batch of a log becomes durable
 //! bin/log_produce ┬ log_produce         durable records of many producers, beside Redis
+//! bin/log_light ─┬─ log_light           light requests beside producers and compaction
 //! bin/log_resume ┬─ log_resume          subscribers that break off and resume by offset
 //!                 └ log_client          who produces, over HTTP, WebSocket and Redis' protocol
 //! bin/figures                           all of them, as one document
@@ -36,6 +37,7 @@ pub mod floor;
 pub mod histogram;
 pub mod load;
 pub mod log_client;
+pub mod log_light;
 pub mod log_produce;
 pub mod log_resume;
 pub mod log_storage;
