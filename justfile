@@ -28,7 +28,7 @@ browser:
 
 # The pages of the examples in Chromium; pictures of them are left in target/tmp.
 test-browser: browser
-    cargo test --locked -p examples -- --ignored browser::
+    cargo test --locked -p examples -- --ignored browser:: site_pages::
 
 # Measures sws beside its contestants; see BENCHMARKING.md.
 bench *ARGS:

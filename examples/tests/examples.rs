@@ -10,6 +10,8 @@ mod browser;
 mod http;
 #[path = "examples/program.rs"]
 mod program;
+#[path = "examples/site_pages.rs"]
+mod site_pages;
 #[path = "examples/sse.rs"]
 mod sse;
 #[path = "examples/tcp.rs"]

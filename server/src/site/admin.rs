@@ -17,7 +17,7 @@ const CHANGES_SHOWN: usize = 50;
 
 const HEAD: &str = r#"<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><meta http-equiv="refresh" content="10"><title>Site administration</title>
+<meta name="color-scheme" content="light dark"><meta http-equiv="refresh" content="10"><link rel="icon" href="data:,"><title>Site administration</title>
 <style>
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
 .table { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }

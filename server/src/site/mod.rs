@@ -136,12 +136,12 @@ impl LiveSite {
 
     /// Joins the log with the topics of a server, so that subscribers hear what is produced. Call it before the server runs.
     pub fn attach(&self, topics: &Topics) {
-        let log = &self.shared.log;
-        sws_runtime::Journal::attach(log, topics);
         let rules = Arc::clone(&self.shared.state().rules);
         for (name, _) in rules.topics.iter().filter(|(_, rule)| rule.presence) {
             topics.configure(name, TopicOptions::default().presence_with(presence_message));
         }
+        // Behind that: the log makes its topics with what they are to have.
+        sws_runtime::Journal::attach(&self.shared.log, topics);
     }
 
     /// The version of the last change.
