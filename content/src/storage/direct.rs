@@ -88,7 +88,9 @@ impl Writers {
         let (queue, wake) = &*self.0;
         let mut queue = lock(queue);
         queue.jobs.push_back(job);
-        if queue.idle < queue.jobs.len() && queue.threads < THREADS_MAX {
+        // One that has just answered takes the next job sooner than another would wake.
+        let is_short = queue.threads == 0 || queue.jobs.len() > queue.idle + 1;
+        if is_short && queue.threads < THREADS_MAX {
             let shared = Arc::clone(&self.0);
             let started = std::thread::Builder::new().name("sws-log".to_owned()).spawn(move || work(&shared));
             match started {
