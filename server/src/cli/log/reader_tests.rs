@@ -1,3 +1,5 @@
+//! What the reader of a log makes of pieces and damage.
+
 use super::*;
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
