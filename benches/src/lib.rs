@@ -17,10 +17,13 @@
 //!                └ load::ws
 //! bin/slots_million ─ slots_million     slots and deadlines for as many, without sockets
 //! bin/log_storage ─ log_storage         how a batch of a log becomes durable
+//! bin/log_append  ┬ log_append          the log beside plain loops, a segment beside sendfile
+//! bin/log_recovery ┴ log_recovery       opening a log after a crash
 //! bin/log_produce ┬ log_produce         durable records of many producers, beside Redis
 //! bin/log_light ─┬─ log_light           light requests beside producers and compaction
 //! bin/log_resume ┬─ log_resume          subscribers that break off and resume by offset
 //!                 └ log_client          who produces, over HTTP, WebSocket and Redis' protocol
+//! bin/site_edit ─ site_edit           from an edited file to the browsers that show it
 //! bin/figures                           all of them, as one document
 //! ```
 //!
@@ -36,9 +39,11 @@ pub mod fiber_cost;
 pub mod floor;
 pub mod histogram;
 pub mod load;
+pub mod log_append;
 pub mod log_client;
 pub mod log_light;
 pub mod log_produce;
+pub mod log_recovery;
 pub mod log_resume;
 pub mod log_storage;
 pub mod memory;
@@ -48,6 +53,7 @@ pub mod pingpong;
 pub mod process;
 pub mod quiet;
 pub mod ring;
+pub mod site_edit;
 pub mod slots_million;
 pub mod slow_peers;
 pub mod submit_latency;

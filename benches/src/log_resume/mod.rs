@@ -88,11 +88,11 @@ impl Producer {
             let records: Vec<String> =
                 (self.sent..until).map(|number| format!(r#"{{"text":"{}"}}"#, text(number))).collect();
             let body = format!(r#"{{"atomic":true,"records":[{}]}}"#, records.join(","));
-            write!(
-                self.stream,
+            let request = format!(
                 "POST /topics/{TOPIC} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()
-            )?;
+            );
+            self.stream.write_all(request.as_bytes())?;
             self.sent = until;
         }
         Ok(())
