@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 use clap::Parser;
 
 /// Runs all measuring programs and prints one document. They must be built: `cargo build --release -p benches --bins`
-/// and `cargo build --release -p examples --example bench_server`.
+/// and `cargo build --release -p examples --example bench_server --example log_server`.
 #[derive(Parser)]
 struct Args {
     /// Sizes that only show that everything runs.
@@ -71,6 +71,21 @@ const SECTIONS: &[Section] = &[
         args: "--state written --batch-kib 4,64 --cpu 0 --work-us 50",
         tiny: "--tiny --state written --work-us 20",
     },
+    Section { title: "Durable records", program: "log_produce", args: "", tiny: "--tiny" },
+    Section {
+        title: "Subscribers that break off and resume",
+        program: "log_resume",
+        args: "",
+        tiny: "--tiny",
+    },
+    Section {
+        title: "Light requests beside producers and compaction",
+        program: "log_light",
+        args: "",
+        tiny: "--tiny",
+    },
+    Section { title: "The log beside plain loops", program: "log_append", args: "", tiny: "--tiny" },
+    Section { title: "Opening a log after a crash", program: "log_recovery", args: "", tiny: "--tiny" },
     Section { title: "Work on the pool", program: "submit_latency", args: "", tiny: "--tiny" },
 ];
 

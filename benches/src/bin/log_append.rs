@@ -25,6 +25,9 @@ struct Args {
     /// MiB of one, and of a segment.
     #[arg(long, default_value_t = 64)]
     answer_mib: u64,
+    /// Only these tables: append, fetch, send.
+    #[arg(long, value_delimiter = ',', default_value = "append,fetch,send")]
+    part: Vec<String>,
     /// The program of sws [default: examples/log_server beside this program].
     #[arg(long)]
     sws: Option<PathBuf>,
@@ -59,12 +62,23 @@ fn main() -> io::Result<()> {
         server_cpus: args.server_cpus,
     };
     println!("Median (least–greatest) of {} runs, ratio to the plain loop\n", plan.runs);
-    println!("#### Appending {} MiB without a sync\n\n{}", args.mib, markdown("by", &measure_append(&plan)?));
-    println!(
-        "#### Reading {} MiB of sealed segments\n\n{}",
-        args.mib,
-        markdown("by", &measure_fetch(&plan)?)
-    );
-    println!("#### {} MiB by HTTP\n\n{}", args.answer_mib, markdown("server", &measure_send(&plan)?));
+    let wants = |part: &str| args.part.iter().any(|wanted| wanted == part);
+    if wants("append") {
+        println!(
+            "#### Appending {} MiB without a sync\n\n{}",
+            args.mib,
+            markdown("by", &measure_append(&plan)?)
+        );
+    }
+    if wants("fetch") {
+        println!(
+            "#### Reading {} MiB of sealed segments\n\n{}",
+            args.mib,
+            markdown("by", &measure_fetch(&plan)?)
+        );
+    }
+    if wants("send") {
+        println!("#### {} MiB by HTTP\n\n{}", args.answer_mib, markdown("server", &measure_send(&plan)?));
+    }
     Ok(())
 }
