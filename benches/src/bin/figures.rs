@@ -71,6 +71,7 @@ const SECTIONS: &[Section] = &[
         args: "--state written --batch-kib 4,64 --cpu 0 --work-us 50",
         tiny: "--tiny --state written --work-us 20",
     },
+    Section { title: "From edit to browser", program: "site_edit", args: "--runs 3", tiny: "--tiny" },
     Section { title: "Durable records", program: "log_produce", args: "", tiny: "--tiny" },
     Section {
         title: "Subscribers that break off and resume",
