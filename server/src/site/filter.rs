@@ -89,7 +89,8 @@ mod tests {
         let style = change(ChangeOf::Static, "", &[]);
         let template = change(ChangeOf::Template, "", &[]);
         let all = [&a, &b, &photo, &style, &template];
-        let table: [(&[(&str, &str)], [bool; 5]); 12] = [
+        type Pairs<'a> = &'a [(&'a str, &'a str)];
+        let table: [(Pairs<'_>, [bool; 5]); 12] = [
             (&[], [true; 5]),
             (&[("other", "1")], [true; 5]),
             (&[("path", "/")], [true; 5]),

@@ -52,18 +52,19 @@ impl Folder {
         command.arg("serve").arg(self.path("")).args(["--listen", "127.0.0.1:0"]).args(args);
         let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn().expect("started");
-        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        let out = BufReader::new(child.stdout.take().expect("piped"));
         let err = BufReader::new(child.stderr.take().expect("piped"));
-        let mut said = Vec::new();
-        loop {
+        let mut program = Program { child, addr: String::new(), said: Vec::new(), err, out };
+        while program.addr.is_empty() {
             let mut line = String::new();
-            assert_ne!(out.read_line(&mut line).expect("read"), 0, "it ended: {said:?}");
-            said.push(line.trim_end().to_owned());
+            let len = program.out.read_line(&mut line).expect("read");
+            assert_ne!(len, 0, "it ended: {:?}", program.said);
+            program.said.push(line.trim_end().to_owned());
             if let Some((_, addr)) = line.rsplit_once(" on http://") {
-                let addr = addr.trim().to_owned();
-                return Program { child, addr, said, err, _out: out };
+                program.addr = addr.trim().to_owned();
             }
         }
+        program
     }
 }
 
@@ -78,7 +79,7 @@ pub struct Program {
     pub addr: String,
     pub said: Vec<String>,
     err: BufReader<ChildStderr>,
-    _out: BufReader<ChildStdout>,
+    out: BufReader<ChildStdout>,
 }
 
 pub struct Answer {
