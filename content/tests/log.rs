@@ -425,3 +425,29 @@ fn without_syncing_readers_see_what_is_written() {
         assert_eq!(all(&log, "t", 0, 0).len(), 102);
     });
 }
+
+#[test]
+fn a_flush_waits_for_the_disk_while_a_write_is_under_way() {
+    use sws_content::storage::faulty::{FaultyStorage, Survival};
+    for seed in 0..20 {
+        let storage = FaultyStorage::new();
+        storage.set_suspension(4, seed);
+        let options = LogOptions { storage: std::sync::Arc::new(storage.clone()), ..LogOptions::default() };
+        let (log, _) = Log::open_with("/log", options).expect("a log");
+        let flushed = on_worker(move || {
+            log.create_topic("t", TopicConfig::default().flush(Flush::OnRequest)).expect("a topic");
+            log.produce("t", Entry::text("first"), Acks::Durable).expect("an ack");
+            let producer = log.clone();
+            let writing =
+                go("writing", move || producer.produce("t", Entry::text("x"), Acks::Written).map(drop));
+            sws_runtime::yield_now().expect("not cancelled");
+            log.flush("t").expect("on the disk");
+            let left = storage.after_power_cut(Survival::Nothing);
+            writing.join().expect("no panic").expect("an ack");
+            left
+        });
+        let options = LogOptions { storage: std::sync::Arc::new(flushed), ..LogOptions::default() };
+        let (_, report) = Log::open_with("/log", options).expect("a log");
+        assert_eq!(report.records(), 2, "seed {seed}");
+    }
+}

@@ -19,6 +19,8 @@ use sws_runtime::{
 const READ_BYTES: usize = 64 * 1024;
 /// Bytes that may wait for a connection before more is sent.
 const PENDING_BYTES: usize = 64 * 1024;
+/// Partitions that one connection catches up with at once, each with a fiber.
+const CATCHING_UP_MAX: usize = 64;
 /// How often a connection that is behind is looked at, at first and at last.
 const PAUSE_MIN: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
@@ -117,6 +119,10 @@ impl Drop for Entry {
 pub(crate) fn follow(log: &Log, start: Start, follower: impl Follower) -> Result<(), FollowError> {
     let source: Arc<str> = live_name(&start.topic, start.partition).into();
     let all = worker_local(CatchingUp::default);
+    let catching_up = all.numbers.borrow().keys().filter(|(id, _)| *id == follower.id()).count();
+    if catching_up >= CATCHING_UP_MAX {
+        return Err(FollowError::TooMany);
+    }
     let number = all.last.get() + 1;
     all.last.set(number);
     let entry = Entry { all, id: follower.id(), source, number };
@@ -151,6 +157,10 @@ fn catch_up(log: &Log, start: &Start, entry: &Entry, follower: &impl Follower) -
             }
         }
         offset = records.next;
+        // Others may have ended it while the log was read.
+        if !entry.is_live() || follower.pending().is_none() {
+            return Ok(());
+        }
         if offset >= records.high {
             // Nothing runs between the look at the end of the log and this, if the log is on this worker; else the topic knows
             // what has come since.
@@ -158,9 +168,6 @@ fn catch_up(log: &Log, start: &Start, entry: &Entry, follower: &impl Follower) -
             if !replay.missed {
                 return Ok(());
             }
-        }
-        if !entry.is_live() || follower.pending().is_none() {
-            return Ok(());
         }
         // What was in memory has taken no time: others have their turn.
         yield_now().map_err(|Cancelled| FollowError::Fetch(FetchError::Cancelled))?;
@@ -194,8 +201,8 @@ fn wait_for_room(entry: &Entry, follower: &impl Follower, bytes: usize) -> Resul
     loop {
         match follower.pending() {
             None => return Ok(false),
-            Some(pending) if pending < bytes => return Ok(true),
             Some(_) if !entry.is_live() => return Ok(false),
+            Some(pending) if pending < bytes => return Ok(true),
             Some(_) => pause(time)?,
         }
         time = (time * 2).min(PAUSE_MAX);

@@ -150,6 +150,7 @@ impl Partition {
     /// Cuts the active file where the last good batch ends.
     fn cut(&self, file: &SharedFile, position: u64) -> io::Result<()> {
         file.set_size(position)?;
+        file.sync()?;
         if let Some(active) = self.state.borrow_mut().active.as_mut() {
             active.prepared = position;
         }
@@ -182,8 +183,7 @@ impl Partition {
         let told = {
             let mut queue = self.queue.borrow_mut();
             queue.release(len);
-            // Without a sync nobody waits for one: who does has asked for it with this batch or an earlier one.
-            queue.take_durable(next)
+            if synced { queue.take_durable(next) } else { queue.take_written(next) }
         };
         told.tell();
         self.arrivals.wake();
@@ -248,6 +248,7 @@ impl Partition {
         if std::mem::replace(&mut self.queue.borrow_mut().is_committing, true) {
             return;
         }
+        let _guard = Panicked(self, core);
         let end = self.state.borrow().end;
         if let Err(failure) = self.seal(core).and_then(|()| self.begin(core, end)) {
             self.fail(core, failure);
@@ -272,10 +273,15 @@ impl Partition {
                 false => poison(&path, AppendError::Sync(error)),
             })?;
         }
-        write_footer(&file, &footer).map_err(|error| match is_cancelled(&error) {
-            true => Failure::Cancelled,
-            false if is_full(&error) => Failure::Refused(ProduceError::StorageFull),
-            false => poison(&path, error),
+        if let Some(active) = self.state.borrow_mut().active.as_mut() {
+            active.prepared = 0;
+        }
+        write_footer(&file, &footer).map_err(|error| match error {
+            AppendError::Write(error) | AppendError::Sync(error) if is_cancelled(&error) => {
+                Failure::Cancelled
+            }
+            AppendError::Write(error) if is_full(&error) => Failure::Refused(ProduceError::StorageFull),
+            error => poison(&path, error),
         })?;
         core.files.remove(id);
         let (sealed, index) = {
@@ -311,6 +317,9 @@ impl Partition {
             return None;
         }
         let mut state = self.state.borrow_mut();
+        if state.poison.is_some() {
+            return None;
+        }
         state.active.as_mut().filter(|active| active.begun)?.plan_preparation(self.config.segment_bytes)
     }
 
@@ -368,6 +377,7 @@ impl Drop for Panicked<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.fail(self.1, Failure::Poison("the fiber that writes has panicked".to_owned()));
+            self.0.queue.borrow_mut().stop();
             self.0.idle.wake();
         }
     }
@@ -375,10 +385,11 @@ impl Drop for Panicked<'_> {
 
 /// Puts a footer behind the records and cuts the file there. What is ready behind it goes first, so that a file with a footer has it
 /// at its end.
-pub(super) fn write_footer(file: &SharedFile, footer: &Footer) -> io::Result<()> {
-    file.set_size(footer.records_bytes)?;
-    write_all_at(&**file, &footer.encode(), footer.records_bytes)?;
-    file.sync()
+pub(super) fn write_footer(file: &SharedFile, footer: &Footer) -> Result<(), AppendError> {
+    let position = footer.records_bytes;
+    file.set_size(position).map_err(AppendError::Write)?;
+    write_all_at(&**file, &footer.encode(), position).map_err(AppendError::Write)?;
+    file.sync().map_err(AppendError::Sync)
 }
 
 /// A file could not be opened or made: nothing was written.

@@ -31,22 +31,14 @@ struct Keys {
     horizon: u64,
 }
 
-/// Ends the mark that a partition is being compacted.
-struct Running<'a>(&'a Partition);
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.is_compacting.set(false);
-    }
-}
-
 /// Compacts a partition, if enough has come since the last time.
 pub(super) fn compact(core: &Rc<Core>, partition: &Rc<Partition>) -> Result<(), Cancelled> {
-    if partition.is_compacting.replace(true) {
-        return Ok(());
-    }
-    let _running = Running(partition);
-    let segments: Vec<Rc<Sealed>> = partition.state.borrow().sealed.iter().cloned().collect();
+    // What is damaged cannot be read: what lies before it may hold keys that it ends, so nothing up to it is touched.
+    let segments: Vec<Rc<Sealed>> = {
+        let state = partition.state.borrow();
+        let damaged = state.sealed.iter().rposition(|segment| segment.damage.is_some());
+        state.sealed.iter().skip(damaged.map_or(0, |at| at + 1)).cloned().collect()
+    };
     let (clean, dirty): (Vec<_>, Vec<_>) = segments.iter().partition(|segment| segment.header.compacted);
     let bytes = |segments: &[&Rc<Sealed>]| segments.iter().map(|segment| segment.size()).sum::<u64>();
     if dirty.is_empty() || bytes(&dirty) * 2 < bytes(&clean) {
@@ -59,8 +51,8 @@ pub(super) fn compact(core: &Rc<Core>, partition: &Rc<Partition>) -> Result<(), 
         }
     }
     for segment in &segments {
-        if segment.damage.is_some() || partition.is_deleted.get() {
-            continue;
+        if partition.is_deleted.get() {
+            return Ok(());
         }
         if let Err(error) = rewrite(core, partition, segment, &keys) {
             return give_up(core, segment, error);
@@ -173,7 +165,7 @@ fn rewrite(core: &Rc<Core>, partition: &Rc<Partition>, old: &Rc<Sealed>, keys: &
     let mut tally = copy.tally;
     tally.next_offset = old.next;
     let index = copy.index;
-    super::commit::write_footer(&file, &tally.footer())?;
+    super::commit::write_footer(&file, &tally.footer()).map_err(io::Error::from)?;
     if partition.is_deleted.get() || !is_current(partition, old) {
         return core.storage.remove(&path);
     }

@@ -159,6 +159,7 @@ impl Core {
                 topics.remove(&partition.live_name);
             }
             partition.forget_recent(self);
+            partition.close_files(self);
             partition.arrivals.wake();
         }
         directory::delete(&*self.storage, &topic.dir)?;
@@ -206,11 +207,15 @@ impl Core {
         self.is_closed.set(true);
         let topics: Vec<Rc<Topic>> = self.topics.borrow().values().cloned().collect();
         for partition in topics.iter().flat_map(|topic| &topic.partitions) {
-            if partition.flush(self_rc).is_ok() {
-                self.write_checkpoint(partition);
+            match partition.flush(self_rc) {
+                Ok(()) => self.write_checkpoint(partition),
+                Err(error) => self.report(&format!("{}/{}: {error}", partition.topic, partition.number)),
             }
+            // Who waits for records hears that none come.
+            partition.is_closed.set(true);
+            partition.arrivals.wake();
         }
-        self.maintenance.wake();
+        self.wants_maintenance();
     }
 
     fn write_checkpoint(&self, partition: &Partition) {

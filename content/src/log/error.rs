@@ -238,10 +238,17 @@ pub(super) trait Remote: Send + 'static {
     fn closed() -> Self;
     /// The calling fiber was cancelled.
     fn cancelled() -> Self;
+    /// The log's worker takes no more calls at the moment.
+    fn overloaded() -> Self;
+}
+
+/// Why a call does not reach the log's worker.
+fn busy() -> io::Error {
+    io::Error::new(io::ErrorKind::WouldBlock, "the worker that has the log is overloaded")
 }
 
 macro_rules! remote {
-    ($($error:ident),*) => {$(
+    ($($error:ident: $overloaded:expr),*) => {$(
         impl Remote for $error {
             fn closed() -> $error {
                 $error::Closed
@@ -249,6 +256,10 @@ macro_rules! remote {
 
             fn cancelled() -> $error {
                 $error::Cancelled
+            }
+
+            fn overloaded() -> $error {
+                $overloaded
             }
         }
     )*};
@@ -259,7 +270,11 @@ pub(super) fn is_cancelled(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Cancelled>())
 }
 
-remote!(TopicError, ProduceError, FetchError);
+remote!(
+    TopicError: TopicError::Storage(Arc::new(busy())),
+    ProduceError: ProduceError::Overloaded { retry_after: super::partition::RETRY_AFTER },
+    FetchError: FetchError::Storage(Arc::new(busy()))
+);
 
 /// Whether the storage says that it is full.
 pub(super) fn is_full(error: &io::Error) -> bool {

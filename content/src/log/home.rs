@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, MutexGuard, PoisonError};
-use sws_runtime::{block_on, current_handle, find_local, go, go_daemon, worker_local};
+use sws_runtime::{InvokeError, block_on, current_handle, find_local, go, go_daemon, worker_local};
 
 /// The logs that this worker has.
 #[derive(Default)]
@@ -89,7 +89,10 @@ impl Log {
                 let _ = reply.send(result);
             });
         };
-        home.invoke(body).map_err(|_| E::closed())?;
+        home.invoke(body).map_err(|error| match error {
+            InvokeError::Full => E::overloaded(),
+            _ => E::closed(),
+        })?;
         match block_on(answer) {
             Ok(Ok(result)) => result,
             Ok(Err(oneshot::Canceled)) => Err(E::closed()),

@@ -78,11 +78,11 @@ impl Log {
             return Ok(());
         }
         let shared = topics.clone();
+        topics.keep_journal(Arc::new(self.clone()));
         self.call(move |core| {
             core.attach(&shared);
             Ok::<(), FetchError>(())
         })?;
-        topics.keep_journal(Arc::new(self.clone()));
         self.note_attached(topics);
         Ok(())
     }

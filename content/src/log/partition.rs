@@ -97,10 +97,10 @@ pub(super) struct Partition {
     /// A preparation of blocks that is under way, and who waits for its end.
     pub(super) preparing: Cell<Preparation>,
     pub(super) prepared: WaitList,
-    /// Whether the files are just being rewritten.
-    pub(super) is_compacting: Cell<bool>,
     /// Whether the topic is gone.
     pub(super) is_deleted: Cell<bool>,
+    /// Whether the log is closed.
+    pub(super) is_closed: Cell<bool>,
 }
 
 /// Milliseconds since 1970.
@@ -136,8 +136,8 @@ impl Partition {
             idle: WaitList::default(),
             preparing: Cell::new(Preparation::None),
             prepared: WaitList::default(),
-            is_compacting: Cell::new(false),
             is_deleted: Cell::new(false),
+            is_closed: Cell::new(false),
         }
     }
 
@@ -219,7 +219,8 @@ impl Partition {
         if let Some(number) = options.producer {
             let last = entries.len() as u32 - 1;
             let sequence = number.sequence.wrapping_add(last);
-            state.producers.push_pending(number.producer_id, sequence, offset + u64::from(last), now_ms);
+            let offsets = offset..=offset + u64::from(last);
+            state.producers.push_pending(number.producer_id, sequence, offsets, now_ms);
         }
         let produced = Produced { partition: self.number, offset, duplicate: false };
         Ok(match options.acks {
@@ -277,6 +278,15 @@ impl Partition {
             let Some(oldest) = state.recent.pop_front() else { break };
             state.recent_bytes -= oldest.weight();
             core.recent_bytes.set(core.recent_bytes.get() - oldest.weight());
+        }
+    }
+
+    /// Closes its files, so that their space is free when their names are gone.
+    pub(super) fn close_files(&self, core: &Core) {
+        let state = self.state.borrow();
+        let active = state.active.as_ref().map(|active| active.id);
+        for id in state.sealed.iter().map(|segment| segment.id).chain(active) {
+            core.files.remove(id);
         }
     }
 

@@ -2,11 +2,14 @@
 
 use crate::segment::ProducerEntry;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 /// The last record of a producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Last {
     sequence: u32,
+    /// The first offset of the records that came together with it.
+    first: u64,
     offset: u64,
     timestamp_ms: u64,
     /// When it was last seen, in order.
@@ -58,16 +61,26 @@ impl Producers {
         if behind >= u32::MAX / 2 {
             return Verdict::Gap { expected };
         }
-        if behind.wrapping_add(1) == count {
-            return Verdict::Duplicate { offset: last.offset - u64::from(behind) };
+        // Only of what came together is it known that its records lie one behind the other.
+        match last.offset.checked_sub(u64::from(behind)) {
+            Some(offset) if behind.wrapping_add(1) == count && offset >= last.first => {
+                Verdict::Duplicate { offset }
+            }
+            _ => Verdict::Old,
         }
-        Verdict::Old
     }
 
     /// Takes a record note of that is on its way.
-    pub(super) fn push_pending(&mut self, producer_id: u64, sequence: u32, offset: u64, timestamp_ms: u64) {
+    pub(super) fn push_pending(
+        &mut self,
+        producer_id: u64,
+        sequence: u32,
+        offsets: RangeInclusive<u64>,
+        timestamp_ms: u64,
+    ) {
         self.seen += 1;
-        self.pending.insert(producer_id, Last { sequence, offset, timestamp_ms, seen: self.seen });
+        let (first, offset) = offsets.into_inner();
+        self.pending.insert(producer_id, Last { sequence, first, offset, timestamp_ms, seen: self.seen });
     }
 
     /// All below this offset is written.
@@ -94,7 +107,12 @@ impl Producers {
     pub(super) fn push(&mut self, entry: ProducerEntry) {
         self.seen += 1;
         let ProducerEntry { producer_id, sequence, offset, timestamp_ms } = entry;
-        self.known.insert(producer_id, Last { sequence, offset, timestamp_ms, seen: self.seen });
+        // Records that follow each other in both numbers are as good as one batch.
+        let before = self.known.get(&producer_id).filter(|before| {
+            before.sequence.wrapping_add(1) == sequence && before.offset.checked_add(1) == Some(offset)
+        });
+        let first = before.map_or(offset, |before| before.first);
+        self.known.insert(producer_id, Last { sequence, first, offset, timestamp_ms, seen: self.seen });
         if self.known.len() > 2 * self.max {
             self.trim();
         }
@@ -138,7 +156,9 @@ mod tests {
     fn numbers_are_new_old_or_missing() {
         let mut producers = Producers::new(10);
         assert_eq!(producers.judge(7, 100, 1), Verdict::Next, "an unknown one begins where it likes");
-        producers.push(entry(7, 102, 50));
+        for n in 0..3 {
+            producers.push(entry(7, 100 + n, 48 + u64::from(n)));
+        }
         assert_eq!(producers.judge(7, 103, 5), Verdict::Next);
         assert_eq!(producers.judge(7, 104, 1), Verdict::Gap { expected: 103 });
         assert_eq!(producers.judge(7, 102, 1), Verdict::Duplicate { offset: 50 });
@@ -147,10 +167,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_never_sent_is_no_duplicate() {
+        let mut producers = Producers::new(10);
+        producers.push_pending(7, 5, 0..=0, 0);
+        assert_eq!(producers.judge(7, 3, 3), Verdict::Old, "nothing lies before the first record");
+        producers.push_pending(7, 6, 9..=9, 0);
+        assert_eq!(producers.judge(7, 5, 2), Verdict::Old, "another's records lie between");
+        assert_eq!(producers.judge(7, 6, 1), Verdict::Duplicate { offset: 9 });
+    }
+
+    #[test]
     fn numbers_wrap_around() {
         let mut producers = Producers::new(10);
         producers.push(entry(7, u32::MAX, 50));
         assert_eq!(producers.judge(7, 0, 1), Verdict::Next);
+        producers.push(entry(7, 0, 51));
         producers.push(entry(7, 1, 52));
         assert_eq!(producers.judge(7, u32::MAX, 3), Verdict::Duplicate { offset: 50 });
         assert_eq!(producers.judge(7, 3, 1), Verdict::Gap { expected: 2 });
@@ -160,8 +191,8 @@ mod tests {
     fn what_is_on_its_way_counts_until_it_fails() {
         let mut producers = Producers::new(10);
         producers.push(entry(7, 1, 10));
-        producers.push_pending(7, 2, 11, 0);
-        producers.push_pending(8, 0, 12, 0);
+        producers.push_pending(7, 2, 11..=11, 0);
+        producers.push_pending(8, 0, 12..=12, 0);
         assert_eq!(producers.judge(7, 2, 1), Verdict::Duplicate { offset: 11 });
         producers.commit(12);
         producers.take_back();
@@ -173,7 +204,7 @@ mod tests {
     fn the_silent_ones_are_forgotten() {
         let mut producers = Producers::new(3);
         for id in 1..=20 {
-            producers.push_pending(id, 0, id, 0);
+            producers.push_pending(id, 0, id..=id, 0);
             producers.commit(id + 1);
         }
         assert_eq!(

@@ -7,6 +7,7 @@ use super::record::Entry;
 use crate::segment::{NewRecord, encode_record};
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use sws_runtime::{FiberId, unpark};
 
@@ -48,7 +49,8 @@ impl Waiter {
                 *ack.borrow_mut() = Some(result);
                 unpark(id);
             }
-            Waiter::Call(answer) => answer(result),
+            // A panic in it is the caller's: the others are told all the same.
+            Waiter::Call(answer) => drop(catch_unwind(AssertUnwindSafe(|| answer(result)))),
         }
     }
 }
@@ -193,6 +195,11 @@ impl Queue {
     pub(super) fn take_durable(&mut self, next: u64) -> Told {
         let count = self.pending.iter().take_while(|pending| pending.end <= next).count();
         Told(self.pending.drain(..count).map(|pending| pending.waiter).collect(), Ok(()))
+    }
+
+    /// The fiber that writes has ended, by a panic.
+    pub(super) fn stop(&mut self) {
+        self.is_committing = false;
     }
 
     /// Nothing that waits will be written; the next record has the offset `next`.

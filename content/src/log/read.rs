@@ -134,6 +134,9 @@ impl Partition {
                 if self.is_deleted.get() {
                     return Err(FetchError::UnknownTopic);
                 }
+                if self.is_closed.get() {
+                    return Err(FetchError::Closed);
+                }
                 self.arrivals.wait("log records")?;
             }
             Ok(())

@@ -390,6 +390,12 @@ fn open_last(
         }
     })
     .map_err(failed)?;
+    if let Some(what) = end.header.and_then(|header| check_header(place, &header, base).err()) {
+        // Nothing is cut of a file that belongs elsewhere.
+        recovered.poison.get_or_insert(format!("{}: {what}", path.display()));
+        recovered.end = base;
+        return Ok(());
+    }
     let verdict = judge(&*file, &end, size, known_durable).map_err(failed)?;
     let (position, next) = match verdict {
         TailVerdict::Clean { position, next_offset } => (position, next_offset),
@@ -415,9 +421,6 @@ fn open_last(
     }
     // Without a header it is not even begun, and is made again with the next record.
     if let Some(header) = end.header.filter(|_| position > 0) {
-        if let Err(what) = check_header(place, &header, base) {
-            recovered.poison.get_or_insert(format!("{}: {what}", path.display()));
-        }
         let mut active = Active::new(path, header);
         active.begun = true;
         active.tally = end.whole;

@@ -163,8 +163,10 @@ impl Direct {
         let before = (offset - block) as usize;
         if self.end != offset {
             self.tail.resize(before, 0);
-            let filled = read(&mut self.tail, block)?;
-            self.tail[filled..].fill(0);
+            if read(&mut self.tail, block)? < before {
+                // The file ends before the place: what would be filled in here is not what belongs there.
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
         }
         let len = before + data.len();
         let padded = len.next_multiple_of(BLOCK);

@@ -185,6 +185,14 @@ pub enum AppendError {
     Sync(io::Error),
 }
 
+impl From<AppendError> for io::Error {
+    fn from(error: AppendError) -> io::Error {
+        match error {
+            AppendError::Write(error) | AppendError::Sync(error) => error,
+        }
+    }
+}
+
 /// A name in a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirEntry {

@@ -5,7 +5,7 @@
 
 use super::direct::{Aligned, BLOCK, Direct, Writers};
 use super::std_fs::{self, StdStorage};
-use super::{AppendError, DirEntry, Lock, SharedFile, Storage, StorageFile, append_buffered};
+use super::{AppendError, DirEntry, Lock, SharedFile, Storage, StorageFile, append_buffered, read_full_at};
 use rustix::fs::{OFlags, fdatasync, fstat, ftruncate};
 use rustix::io::{Errno, pread, pwrite};
 use std::io;
@@ -218,7 +218,7 @@ impl StorageFile for RingFile {
         let mut way = self.take_append().map_err(AppendError::Write)?;
         let result = match &mut way {
             Append::Direct(direct) => direct
-                .append(&self.writers, data, offset, |block, at| self.file.read_at(block, at))
+                .append(&self.writers, data, offset, |block, at| read_full_at(self, block, at))
                 .map(|()| written())
                 .map_err(durable_error),
             Append::Buffered | Append::Unknown => append_buffered(self, data, offset, written),
