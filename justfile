@@ -40,7 +40,7 @@ bench-tiny:
 
 # Every measuring program once, as one document; an argument such as --tiny goes to it.
 figures *ARGS:
-    cargo build --release --locked -p examples --example bench_server
+    cargo build --release --locked -p examples --example bench_server --example log_server
     cargo build --release --locked -p benches --bins
     cargo run --release --locked -p benches --bin figures -- {{ ARGS }}
 
