@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Broken, Client, get, settle, start_with, wait_until};
+use common::{Broken, Client, get, settle, start, start_with, stats, wait_until};
 use std::io::{Read, Write};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -193,6 +193,19 @@ fn a_refused_client_that_sends_on_gets_its_answer() {
     }
     assert_eq!(client.answer().status, 400);
     assert_eq!(client.try_answer(), Err(Broken::Ended));
+    drop(client);
+    settle(server);
+}
+
+#[test]
+fn a_client_that_has_said_all_and_waits_costs_no_turns() {
+    let server = start(|| Router::new().get("/slow", || sleep(Duration::from_millis(600)).map(|()| "done")));
+    let mut client = Client::asking(server.addr(), get("/slow"));
+    client.end();
+    let before = stats(&server).turns;
+    assert_eq!(client.answer().text(), "done");
+    let turns = stats(&server).turns - before;
+    assert!(turns < 100, "{turns} turns while a handler slept");
     drop(client);
     settle(server);
 }

@@ -41,7 +41,11 @@ fn a_changed_site_is_as_one_loaded_afresh() {
         for _ in 0..random.usize(1..4) {
             let n = random.usize(..12);
             // Even articles have a folder.
-            let path = if n.is_multiple_of(2) { format!("content/n{n}/n{n}.md") } else { format!("content/n{n}.md") };
+            let path = if n.is_multiple_of(2) {
+                format!("content/n{n}/n{n}.md")
+            } else {
+                format!("content/n{n}.md")
+            };
             let text = format!(
                 "---\ntitle: Title {}\ndate: 2026-01-0{}\ntags: [t{}, t{}]\ndraft: {}\nlist: {}\n---\nword{} text\n",
                 random.u8(..3),

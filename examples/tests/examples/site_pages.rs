@@ -125,7 +125,8 @@ fn say(window: &Window<'_>, words: &str) {
     window.eval("void document.getElementById('chat-text').focus()");
     window.press(words);
     window.press(ENTER);
-    let sent = "[document.getElementById('chat-text').value, document.getElementById('chat-note').textContent]";
+    let sent =
+        "[document.getElementById('chat-text').value, document.getElementById('chat-note').textContent]";
     window.wait_for(sent, json!(["", ""]));
 }
 

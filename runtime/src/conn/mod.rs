@@ -184,7 +184,7 @@ impl Conns {
         match completion.token.kind() {
             OpKind::Recv => self.on_receive(core, id, completion),
             OpKind::Send => self.on_sent(core, id, completion.result),
-            OpKind::Poll => self.on_poll(core, id, completion.result),
+            OpKind::Poll => self.on_poll(core, id, completion.result, completion.more),
             OpKind::Close => self.on_closed(core, id),
             OpKind::Cancel => {
                 self.with(id, |slot| slot.flags &= !flag::CANCELLING);

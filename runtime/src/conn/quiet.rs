@@ -99,16 +99,26 @@ impl Conns {
     }
 
     /// A quiet connection has something to read, or has ended: the receive will tell. One that takes no bytes has broken.
-    pub(super) fn on_poll(&self, core: &Core, id: ConnId, result: Result<u32, i32>) {
+    pub(super) fn on_poll(&self, core: &Core, id: ConnId, result: Result<u32, i32>, more: bool) {
         const BROKEN: u32 = (libc::POLLERR | libc::POLLHUP) as u32;
         let deaf = self.with(id, |slot| {
-            slot.flags = (slot.flags | flag::ACTIVE) & !flag::POLLING;
+            slot.flags |= flag::ACTIVE;
+            if !more {
+                slot.flags &= !flag::POLLING;
+            }
             slot.flags & (flag::PAUSED | flag::ENDED) != 0
         });
-        if deaf == Some(true) && result.is_ok_and(|events| events & BROKEN != 0) {
+        let (is_deaf, is_broken) = (deaf == Some(true), result.is_ok_and(|events| events & BROKEN != 0));
+        if is_deaf && is_broken {
             self.doom(id);
         }
-        self.arm_receive(core, id);
+        if more {
+            return;
+        }
+        // One that has told the end of the peer's side, and is over, would tell it again at once.
+        if !is_deaf || is_broken || result.is_err() {
+            self.arm_receive(core, id);
+        }
         self.end_op(core, id);
     }
 

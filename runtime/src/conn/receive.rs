@@ -108,7 +108,8 @@ impl Conns {
     }
 
     /// A connection that is open and takes no bytes, because its input is full or its peer has ended its side, has a poll in
-    /// flight for nothing but an error or a hang-up: a reset is noticed, and its handler cancelled.
+    /// flight for nothing but an error or a hang-up: a reset is noticed, and its handler cancelled. The kernel also tells the end of the
+    /// peer's side, asked or not, and at once where it has come: so the poll goes on behind that instead of being armed again.
     fn arm_hangup(&self, core: &Core, id: ConnId) {
         let not_now = flag::RECEIVING
             | flag::POLLING
@@ -125,7 +126,7 @@ impl Conns {
             })
         });
         if let Some(Some(descriptor)) = descriptor {
-            self.submit_plain(core, id, Op::Poll { descriptor, events: 0, multi: false });
+            self.submit_plain(core, id, Op::Poll { descriptor, events: 0, multi: true });
         }
     }
 
