@@ -451,3 +451,37 @@ fn a_flush_waits_for_the_disk_while_a_write_is_under_way() {
         assert_eq!(report.records(), 2, "seed {seed}");
     }
 }
+
+#[test]
+fn damaged_settings_cost_one_topic_and_no_records() {
+    let folder = Folder::new();
+    let log = open(&folder);
+    on_worker({
+        let log = log.clone();
+        move || {
+            for topic in ["bad", "good"] {
+                log.create_topic(topic, TopicConfig::default()).expect("a topic");
+                log.produce(topic, Entry::text("kept"), Acks::Durable).expect("an ack");
+            }
+            log.close();
+        }
+    });
+    drop(log);
+    let settings = folder.0.join("bad/topic.json");
+    let good = std::fs::read(&settings).expect("settings");
+    std::fs::write(&settings, "").expect("damaged");
+    let (log, report) = Log::open(&folder.0).expect("a log");
+    assert!(report.damage().any(|what| what.contains("topic.json")), "{report:?}");
+    on_worker({
+        let log = log.clone();
+        move || {
+            assert_eq!(all(&log, "good", 0, 0).len(), 1);
+            assert!(matches!(log.fetch("bad", 0, 0, FetchMax::default()), Err(FetchError::UnknownTopic)));
+            assert!(matches!(log.create_topic("bad", TopicConfig::default()), Err(TopicError::Storage(_))));
+        }
+    });
+    drop(log);
+    std::fs::write(&settings, good).expect("restored");
+    let log = open(&folder);
+    on_worker(move || assert_eq!(all(&log, "bad", 0, 0).len(), 1));
+}

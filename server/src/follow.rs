@@ -12,13 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use sws_content::log::{FetchError, FetchMax, Log, Record, live_name};
 use sws_runtime::{
-    Cancelled, ConnId, Replay, SendError, SubscribeError, sleep, topics, try_go, worker_local, yield_now,
+    Cancelled, ConnId, Replay, SendError, SubscribeError, sleep, topics, try_go, turn_time, worker_local,
+    yield_now,
 };
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 * 1024;
 /// Bytes that may wait for a connection before more is sent.
 const PENDING_BYTES: usize = 64 * 1024;
+/// Bytes that all who catch up send in one turn of the loop, and what a record counts beside its payload.
+const TURN_BYTES: usize = 512 * 1024;
+const RECORD_BYTES: usize = 256;
 /// Partitions that one connection catches up with at once, each with a fiber.
 const CATCHING_UP_MAX: usize = 64;
 /// How often a connection that is behind is looked at, at first and at last.
@@ -86,6 +90,25 @@ pub(crate) trait Follower: 'static {
 struct CatchingUp {
     numbers: RefCell<HashMap<(ConnId, Arc<str>), u64>>,
     last: Cell<u64>,
+    /// The turn in which was last sent, and how much.
+    turn: Cell<Duration>,
+    sent: Cell<usize>,
+}
+
+impl CatchingUp {
+    /// Waits for a turn in which all together have not sent their share: live connections have theirs in each.
+    fn wait_for_turn(&self, bytes: usize) -> Result<(), FollowError> {
+        loop {
+            if self.turn.replace(turn_time()) != turn_time() {
+                self.sent.set(0);
+            }
+            if self.sent.get() < TURN_BYTES {
+                self.sent.set(self.sent.get() + bytes);
+                return Ok(());
+            }
+            yield_now().map_err(|Cancelled| FollowError::Fetch(FetchError::Cancelled))?;
+        }
+    }
 }
 
 /// Takes one out, however its fiber ends.
@@ -178,6 +201,7 @@ fn catch_up(log: &Log, start: &Start, entry: &Entry, follower: &impl Follower) -
 /// not want more.
 fn send(entry: &Entry, follower: &impl Follower, record: &Record) -> Result<bool, FollowError> {
     let mut room = PENDING_BYTES;
+    entry.all.wait_for_turn(record.payload.len() + RECORD_BYTES)?;
     while wait_for_room(entry, follower, room)? {
         match follower.send(&entry.source, record) {
             Ok(()) => return Ok(true),

@@ -139,7 +139,19 @@ pub(super) fn open_all(
             // A creation that broke off. The folder is used when the topic is made.
             continue;
         }
-        let config = read_config(storage, &topic_dir)?;
+        let config = match read_config(storage, &topic_dir) {
+            Err(OpenError::Invalid { path, reason }) => {
+                // The others are none the worse for it.
+                let what = format!("{}: {reason}; restore it, or move the folder away", path.display());
+                reports.push(PartitionReport {
+                    topic: name,
+                    damage: vec![what],
+                    ..PartitionReport::default()
+                });
+                continue;
+            }
+            result => result?,
+        };
         // What a process that was killed had named may not be on the disk yet, and is about to be seen.
         for folder in [dir, &topic_dir] {
             storage.sync_dir(folder).map_err(|error| failed(folder, error))?;
@@ -178,7 +190,12 @@ pub(super) fn create(
     options: &LogOptions,
 ) -> Result<Topic, TopicError> {
     let topic_dir = dir.join(encode_name(name));
-    // What a creation or deletion that broke off has left.
+    // What a creation or deletion that broke off has left; never what may be somebody's records.
+    if holds_records(storage, &topic_dir)? {
+        let what =
+            format!("{} holds records and no settings: restore them, or move it away", topic_dir.display());
+        return Err(TopicError::Storage(Arc::new(io::Error::other(what))));
+    }
     clear(storage, &topic_dir)?;
     let mut partitions = Vec::new();
     let shared = Rc::new(config);
@@ -220,6 +237,26 @@ pub(super) fn delete(storage: &dyn Storage, topic_dir: &Path) -> io::Result<()> 
     storage.sync_dir(topic_dir)?;
     clear(storage, topic_dir)?;
     storage.remove_dir(topic_dir)
+}
+
+/// Whether there are segments, or settings that could not be read, in a folder that is no topic and was not deleted.
+fn holds_records(storage: &dyn Storage, topic_dir: &Path) -> io::Result<bool> {
+    let entries = match storage.list(topic_dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        result => result?,
+    };
+    if entries.iter().any(|entry| entry.name == DELETED) {
+        return Ok(false);
+    }
+    for entry in &entries {
+        if entry.is_dir {
+            let files = storage.list(&topic_dir.join(&entry.name))?;
+            if files.iter().any(|file| file.name.ends_with(".seg")) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(entries.iter().any(|entry| entry.name == CONFIG))
 }
 
 /// Takes away what a topic's folder holds, the mark of its deletion last.

@@ -9,6 +9,13 @@ use sws_runtime::{Cancelled, timeout};
 
 /// Looks at all topics now and then, until the worker ends.
 pub(super) fn run(core: &Rc<Core>) {
+    watch(core);
+    // The worker ends, and waits for those who wait for records.
+    let topics: Vec<Rc<Topic>> = core.topics.borrow().values().cloned().collect();
+    topics.iter().flat_map(|topic| &topic.partitions).for_each(|partition| partition.arrivals.wake());
+}
+
+fn watch(core: &Rc<Core>) {
     loop {
         let waited = timeout(core.options.maintenance_interval, || {
             while !core.is_maintenance_due.replace(false) {

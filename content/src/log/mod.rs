@@ -119,7 +119,7 @@ pub struct Report {
 impl Report {
     /// Records that there are.
     pub fn records(&self) -> u64 {
-        self.partitions.iter().map(|partition| partition.records).sum()
+        self.partitions.iter().fold(0, |sum, partition| partition.records.saturating_add(sum))
     }
 
     /// Bytes that were cut.

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use sws_runtime::timeout;
+use sws_runtime::{is_draining, timeout};
 
 /// How much a fetch returns at most.
 ///
@@ -136,6 +136,9 @@ impl Partition {
                 }
                 if self.is_closed.get() {
                     return Err(FetchError::Closed);
+                }
+                if is_draining() {
+                    return Err(FetchError::TimedOut);
                 }
                 self.arrivals.wait("log records")?;
             }

@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 1024 * 1024;
+/// No partition has had so many records.
+const BASE_MAX: u64 = 1 << 60;
 /// Bytes of an index file, at most.
 const INDEX_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -122,6 +124,11 @@ pub(super) fn recover(
     let bases = list_segments(place, true)?;
     if !bases.is_empty() {
         place.storage.sync_dir(place.dir).map_err(|error| place.failed(place.dir, error))?;
+    }
+    if let Some(&base) = bases.last().filter(|&&base| base > BASE_MAX) {
+        let path = segment_path(place.dir, base);
+        let reason = format!("no segment begins at {base}; move the file away");
+        return Err(OpenError::Invalid { path, reason });
     }
     let known_durable =
         super::checkpoint::read(place.storage, place.dir).map_err(|error| place.failed(place.dir, error))?;
@@ -260,6 +267,14 @@ fn read_frame(
     Ok((header, footer))
 }
 
+/// Why a file with a good header is not the segment that its name says.
+fn foreign(place: &Place<'_>, file: &dyn StorageFile, base: u64) -> io::Result<Option<String>> {
+    let mut bytes = [0; HEADER_BYTES];
+    let filled = read_full_at(file, &mut bytes, 0)?;
+    let header = SegmentHeader::decode(&bytes[..filled]);
+    Ok(header.ok().and_then(|header| check_header(place, &header, base).err()))
+}
+
 fn read_header(place: &Place<'_>, file: &dyn StorageFile, base: u64) -> Result<SegmentHeader, String> {
     let mut bytes = [0; HEADER_BYTES];
     let filled = read_full_at(file, &mut bytes, 0).map_err(|error| error.to_string())?;
@@ -368,6 +383,12 @@ fn open_last(
     let failed = |error| place.failed(&path, error);
     let file = place.storage.open(&path, true).map_err(failed)?;
     let size = file.size().map_err(failed)?;
+    if let Some(what) = foreign(place, &*file, base).map_err(failed)? {
+        // Nothing is cut of a file that belongs elsewhere.
+        recovered.poison.get_or_insert(format!("{}: {what}", path.display()));
+        recovered.end = base;
+        return Ok(());
+    }
     if let Ok((header, footer)) = read_frame(place, &*file, base, size) {
         if known_durable > footer.next_offset {
             let what = format!("records {} to {known_durable} are missing behind it", footer.next_offset);
@@ -390,12 +411,6 @@ fn open_last(
         }
     })
     .map_err(failed)?;
-    if let Some(what) = end.header.and_then(|header| check_header(place, &header, base).err()) {
-        // Nothing is cut of a file that belongs elsewhere.
-        recovered.poison.get_or_insert(format!("{}: {what}", path.display()));
-        recovered.end = base;
-        return Ok(());
-    }
     let verdict = judge(&*file, &end, size, known_durable).map_err(failed)?;
     let (position, next) = match verdict {
         TailVerdict::Clean { position, next_offset } => (position, next_offset),

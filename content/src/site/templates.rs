@@ -32,11 +32,16 @@ pub(super) struct Output {
     pub templates: Vec<(String, u64)>,
 }
 
+/// Templates and macros within each other, at most.
+const RECURSION_MAX: usize = 20;
+
 impl Templates {
     pub fn new(fuel: u64) -> Templates {
         let loaded = Arc::new(Mutex::new(BTreeSet::new()));
         let mut environment = Environment::new();
         environment.set_fuel(Some(fuel));
+        // Each level takes up to some kilobytes of a fiber's stack.
+        environment.set_recursion_limit(RECURSION_MAX);
         let names = loaded.clone();
         // Called for each template that another one names, before it is looked up.
         environment.set_path_join_callback(move |name, _| {

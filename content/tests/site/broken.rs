@@ -1,6 +1,6 @@
 //! What is wrong stops nothing: the last good version stays served, and the problem says the file and the line.
 
-use sws_content::site::{Changes, Site, SiteError, SiteLimits, SiteOptions};
+use sws_content::site::{Changes, Query, Site, SiteError, SiteLimits, SiteOptions};
 
 use super::folder::{Folder, page, problems, save, status, text, told};
 
@@ -246,4 +246,25 @@ fn a_folder_without_content_is_no_site() {
     let missing = Site::load(&folder.path("missing"), SiteOptions::default()).err().unwrap();
     assert!(matches!(missing, SiteError::Unreadable { .. }), "{missing}");
     assert!(std::error::Error::source(&missing).is_some());
+}
+
+#[test]
+fn templates_that_call_themselves_end_on_a_small_stack() {
+    for text in [
+        "{% macro f(x) %}{{ f(x + 1) }}{% endmacro %}{{ f(0) }}",
+        "{% include \"page.html\" %}",
+        "{% extends \"page.html\" %}",
+    ] {
+        // As large as a fiber's.
+        let thread = std::thread::Builder::new().stack_size(128 * 1024).spawn(move || {
+            let folder = Folder::of(&[
+                ("content/a.md", "---\ntitle: A\nlist: false\n---\ntext"),
+                ("templates/page.html", text),
+            ]);
+            let (site, _) = folder.load_with(SiteOptions::default());
+            let _ = site.render("/a/", &Query::default());
+            assert!(!site.problems().is_empty(), "{text}");
+        });
+        thread.expect("a thread").join().expect("no panic");
+    }
 }

@@ -5,7 +5,7 @@ use crate::response::Response;
 use percent_encoding::percent_decode;
 use std::borrow::Cow;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sws_content::log::Entry;
 
 /// The pairs of a query string, decoded.
@@ -56,8 +56,9 @@ pub(super) fn flag(field: &str, value: &[u8]) -> Result<bool, Problem> {
     }
 }
 
-/// The last millisecond of the year 9999. No record is older than those before it, so one from beyond would date all that follow.
-const TIMESTAMP_MS_MAX: u64 = 253_402_300_799_999;
+/// How far ahead of the server's clock a record's time may lie. No record is older than those before it, so one from the future dates
+/// all that follow.
+const AHEAD: Duration = Duration::from_secs(600);
 
 /// What a producer says and must not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +84,10 @@ pub(super) fn check_entry(entry: &Entry<'_>) -> Result<(), Wrong> {
     if entry.tombstone && (entry.key.is_none() || !entry.payload.is_empty()) {
         return Err(Wrong { field: "tombstone", what: "a tombstone has a key and no payload" });
     }
-    if entry.timestamp_ms.is_some_and(|ms| ms > TIMESTAMP_MS_MAX) {
-        return Err(Wrong { field: "timestamp", what: "it lies behind the year 9999" });
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let latest = now.saturating_add(AHEAD).as_millis();
+    if entry.timestamp_ms.is_some_and(|ms| u128::from(ms) > latest) {
+        return Err(Wrong { field: "timestamp", what: "it lies more than ten minutes in the future" });
     }
     Ok(())
 }
