@@ -317,7 +317,7 @@ fn load_index(
     let mut builder = IndexBuilder::new(sealed.base());
     let end = scan(&**file, sealed.base(), |position, record| {
         builder.push(record.offset, position, record.timestamp_ms);
-        note_producer(&mut recovered.producers, record);
+        producer_of(record).into_iter().for_each(|producer| recovered.producers.push(producer));
     });
     match end.map(|end| end.sealed().map(drop).map_err(|error| (end.position, error))) {
         Ok(Ok(())) => {
@@ -334,15 +334,10 @@ fn load_index(
     }
 }
 
-fn note_producer(producers: &mut Producers, record: &RecordRef<'_>) {
-    if record.producer_id != 0 {
-        producers.push(ProducerEntry {
-            producer_id: record.producer_id,
-            sequence: record.sequence,
-            offset: record.offset,
-            timestamp_ms: record.timestamp_ms,
-        });
-    }
+/// What a record says of its idempotent producer, if it has one.
+fn producer_of(record: &RecordRef<'_>) -> Option<ProducerEntry> {
+    let RecordRef { producer_id, sequence, offset, timestamp_ms, .. } = *record;
+    (producer_id != 0).then_some(ProducerEntry { producer_id, sequence, offset, timestamp_ms })
 }
 
 /// Reads a whole segment, and calls `each` for every good record.
@@ -403,12 +398,10 @@ fn open_last(
         return Ok(());
     }
     let mut index = IndexBuilder::new(base);
-    let mut last = Vec::new();
+    let mut numbered = Vec::new();
     let end = scan(&*file, base, |position, record| {
         index.push(record.offset, position, record.timestamp_ms);
-        if record.producer_id != 0 {
-            last.push((record.offset, record.producer_id, record.sequence, record.timestamp_ms));
-        }
+        numbered.extend(producer_of(record));
     })
     .map_err(failed)?;
     let verdict = judge(&*file, &end, size, known_durable).map_err(failed)?;
@@ -429,10 +422,8 @@ fn open_last(
     file.sync().map_err(failed)?;
     recovered.end = next;
     index.truncate(position);
-    for (offset, producer_id, sequence, timestamp_ms) in last {
-        if offset < next {
-            recovered.producers.push(ProducerEntry { producer_id, sequence, offset, timestamp_ms });
-        }
+    for producer in numbered.into_iter().filter(|producer| producer.offset < next) {
+        recovered.producers.push(producer);
     }
     // Without a header it is not even begun, and is made again with the next record.
     if let Some(header) = end.header.filter(|_| position > 0) {
