@@ -1,7 +1,7 @@
 //! A storage that fails as a test wants it to.
 //!
 //! It is a test double, for the tests of this crate and of services that use it: all is in memory, and what programs see is kept apart
-//! from what is on the disk. [`StorageFile::sync`](super::StorageFile::sync) moves the content of one file from here to there, [`Storage::sync_dir`](super::Storage::sync_dir) the names in
+//! from what is on the disk. [`StorageFile::sync`](super::StorageFile::sync) moves the content of one file from here to there, [`Storage::sync_dir`] the names in
 //! one folder, and nothing else does. [`FaultyStorage::after_power_cut`] gives a storage with what a power cut leaves.
 //!
 //! ```text
