@@ -1,4 +1,5 @@
-//! Single Worker Server: HTTP/1.1 for very many connections on one io_uring thread.
+//! Single Worker Server: HTTP/1.1 for very many connections on one io_uring thread, with [WebSockets](websocket),
+//! [Server-Sent Events](sse), [topics](Topics), a durable [log](Log) with [routes](log_routes), and live [sites](site).
 //!
 //! Handlers are ordinary functions that run as fibers: they read top to bottom and never say `async`.
 //!

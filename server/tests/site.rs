@@ -307,6 +307,11 @@ fn topics_are_open_as_the_site_says() {
             .status
     };
     assert_eq!((say("chat", ""), program.get("/topics/chat/0").status), (200, 200));
+    assert_eq!(
+        say("chat", "Origin: http://elsewhere.example\r\n"),
+        401,
+        "a page of elsewhere does not write here"
+    );
     assert_eq!((say("inner", ""), program.get("/topics/inner/0").status), (401, 401));
     assert_eq!((say("inner", bearer), say("inner", "Authorization: Bearer other\r\n")), (200, 401));
     assert_eq!((say("site", ""), say("site", bearer)), (403, 403), "the changes are the site's own");

@@ -95,6 +95,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
 /// Why nothing is served.
 #[derive(Debug)]
 pub enum Failure {
+    /// What only a site can have was asked for a plain folder.
+    NoSite(PathBuf),
     /// The folder.
     Folder(PathBuf, io::Error),
     /// The site.
@@ -117,6 +119,11 @@ impl fmt::Display for Failure {
                     _ => error.fmt(f),
                 }
             }
+            Failure::NoSite(dir) => write!(
+                f,
+                "{} has no folder `content`, so it is no site: --data, --drafts and --token say nothing of it",
+                dir.display()
+            ),
             Failure::Site(error) => error.fmt(f),
             Failure::Log(error) => error.fmt(f),
             Failure::Serve(error) => error.fmt(f),
@@ -134,6 +141,10 @@ impl From<ServeError> for Failure {
 pub fn serve(args: &ServeArgs) -> Result<(), Failure> {
     if serve_site::is_site(&args.dir) {
         return serve_site::serve_site(args);
+    }
+    if args.data.is_some() || args.drafts || args.token.is_some() {
+        // Somebody may think that it keeps others out.
+        return Err(Failure::NoSite(args.dir.clone()));
     }
     let site = site(args).map_err(|error| Failure::Folder(args.dir.clone(), error))?;
     let server = bound(args)?;

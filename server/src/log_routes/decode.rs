@@ -245,7 +245,11 @@ impl<'de> Deserialize<'de> for RawBody<'de> {
                         "producer" => body.producer = value(&mut map, &name)?,
                         "atomic" => body.atomic = value(&mut map, &name)?,
                         _ if body.record.take(&name, &mut map)? => {}
-                        _ => return Err(A::Error::custom(format_args!("there is no member `{name}`"))),
+                        _ => {
+                            return Err(A::Error::custom(format_args!(
+                                "a record has no member called `{name}`"
+                            )));
+                        }
                     }
                 }
                 Ok(body)

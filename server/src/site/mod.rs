@@ -170,6 +170,13 @@ impl LiveSite {
     }
 }
 
+/// Whether no page of elsewhere has a browser ask: a browser says where the page comes from that writes.
+fn is_of_this_site(ctx: &Context) -> bool {
+    let Some(origin) = ctx.request().header_bytes("origin") else { return true };
+    let host = ctx.request().host().unwrap_or_default().as_bytes();
+    [&b"http://"[..], b"https://"].iter().any(|scheme| origin.strip_prefix(*scheme) == Some(host))
+}
+
 /// Whether the log's routes may do what is asked.
 fn may(shared: &Shared, ctx: &Context, topic: &str, access: Access) -> Result<(), Response> {
     let is_own = rules::is_of_site(topic) && access != Access::Read;
@@ -179,7 +186,7 @@ fn may(shared: &Shared, ctx: &Context, topic: &str, access: Access) -> Result<()
     let visitors = shared.state().rules.visitors(topic);
     let is_open = match access {
         Access::Read => visitors >= Visitors::Read,
-        Access::Write => visitors >= Visitors::Write && !is_own,
+        Access::Write => visitors >= Visitors::Write && !is_own && is_of_this_site(ctx),
         Access::Admin => false,
     };
     if is_open {
