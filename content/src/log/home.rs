@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, MutexGuard, PoisonError};
-use sws_runtime::{InvokeError, block_on, current_handle, find_local, go, go_daemon, worker_local};
+use sws_runtime::{InvokeError, block_on, current_handle, find_local, go_daemon, try_go, worker_local};
 
 /// The logs that this worker has.
 #[derive(Default)]
@@ -80,7 +80,8 @@ impl Log {
         let (reply, answer) = oneshot::channel();
         let log = self.clone();
         let body = move || {
-            go("log call", move || {
+            // Without a fiber for it the reply is dropped, and the one who asked hears that.
+            let _ = try_go("log call", move || {
                 let result = match log.local() {
                     Some(core) if !core.is_closed.get() => f(&core),
                     _ => Err(E::closed()),
