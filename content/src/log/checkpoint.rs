@@ -3,7 +3,7 @@
 //! The last batch of a partition has no later one that could say that it was durable. So a log that ends in peace says it here, and
 //! damage to its last records is not taken for a torn tail. The file is never needed: without it, or with a bad one, nothing is known.
 
-use crate::storage::{Storage, read_file, replace_file};
+use crate::storage::{Storage, read_file, remove_if_there, replace_file};
 use std::io;
 use std::path::Path;
 
@@ -41,10 +41,7 @@ pub(super) fn write(storage: &dyn Storage, dir: &Path, durable: u64) -> io::Resu
 
 /// Forgets what was known.
 pub(super) fn remove(storage: &dyn Storage, dir: &Path) -> io::Result<()> {
-    match storage.remove(&dir.join(NAME)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
+    remove_if_there(storage, &dir.join(NAME))
 }
 
 #[cfg(test)]

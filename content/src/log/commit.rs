@@ -36,6 +36,14 @@ fn poison(path: &Path, what: impl Display) -> Failure {
     Failure::Poison(format!("{}: {what}", path.display()))
 }
 
+/// A sync failed: it is not known what is on the disk, but when the worker ends.
+fn not_synced(path: &Path, error: io::Error) -> Failure {
+    match is_cancelled(&error) {
+        true => Failure::Cancelled,
+        false => poison(path, AppendError::Sync(error)),
+    }
+}
+
 impl Partition {
     /// Writes batch after batch, until none waits.
     pub(super) fn commit(self: &Rc<Self>, core: &Rc<Core>) {
@@ -99,10 +107,7 @@ impl Partition {
         let (durable, end) = (self.state.borrow().durable, self.state.borrow().end);
         if durable < end {
             let (file, path, ..) = self.open_active(core)?;
-            file.sync().map_err(|error| match is_cancelled(&error) {
-                true => Failure::Cancelled,
-                false => poison(&path, AppendError::Sync(error)),
-            })?;
+            file.sync().map_err(|error| not_synced(&path, error))?;
             self.state.borrow_mut().durable = end;
         }
         let told = self.queue.borrow_mut().take_durable(end);
@@ -232,10 +237,7 @@ impl Partition {
             }
             result => result.map_err(|error| refuse(&path, error))?,
         };
-        core.storage.sync_dir(&self.dir).map_err(|error| match is_cancelled(&error) {
-            true => Failure::Cancelled,
-            false => poison(&self.dir, AppendError::Sync(error)),
-        })?;
+        core.storage.sync_dir(&self.dir).map_err(|error| not_synced(&self.dir, error))?;
         let active = Active::new(path, header);
         core.files.insert(active.id, file);
         self.state.borrow_mut().active = Some(active);
@@ -268,10 +270,7 @@ impl Partition {
         // A footer says that all before it is on the disk, so it must not get there first.
         let is_durable = self.state.borrow().durable == self.state.borrow().end;
         if !is_durable {
-            file.sync().map_err(|error| match is_cancelled(&error) {
-                true => Failure::Cancelled,
-                false => poison(&path, AppendError::Sync(error)),
-            })?;
+            file.sync().map_err(|error| not_synced(&path, error))?;
         }
         if let Some(active) = self.state.borrow_mut().active.as_mut() {
             active.prepared = 0;
@@ -289,7 +288,7 @@ impl Partition {
             let active = state.active.take().expect("it was there before");
             state.durable = state.end;
             let producers = state.producers.snapshot();
-            let sealed = Rc::new(Sealed::new(active.path, active.header, &active.tally));
+            let sealed = Rc::new(Sealed::new(active.path, active.header, &footer));
             let index = active.index.finish(sealed.size(), producers);
             sealed.set_index(index.clone());
             state.sealed.push_back(Rc::clone(&sealed));
@@ -326,11 +325,11 @@ impl Partition {
     /// Makes blocks ready while others write before them. Over zeros a small batch takes half of the time; for large ones the zeros would
     /// take the disk more time than they save.
     fn prepare(self: &Rc<Self>, core: &Rc<Core>, from: u64, to: u64, zeros: bool) {
-        let Some(id) = self.state.borrow().active.as_ref().map(|active| active.id) else { return };
+        let active = self.state.borrow().active.as_ref().map(|active| (active.id, active.path.clone()));
+        let Some((id, path)) = active else { return };
         self.preparing.set(if zeros { Preparation::Zeroing } else { Preparation::Reserving });
         let (partition, shared) = (Rc::clone(self), Rc::clone(core));
         let started = try_go("log prepare", move || {
-            let path = segment_path(&partition.dir, partition.active_base());
             let done = shared.files.open(id, &path, true).and_then(|file| {
                 file.allocate(to)?;
                 if zeros { file.prepare(from, to) } else { Ok(()) }
@@ -346,11 +345,6 @@ impl Partition {
         if started.is_none() {
             self.preparing.set(Preparation::None);
         }
-    }
-
-    fn active_base(&self) -> u64 {
-        let state = self.state.borrow();
-        state.active.as_ref().map_or(state.end, |active| active.header.base_offset)
     }
 
     /// Waits until nobody makes blocks ready where the file is to be written up to `end`: zeros must not come behind records. Without an

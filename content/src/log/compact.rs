@@ -5,19 +5,20 @@
 //! from which nothing is taken stays as it is.
 
 use super::core::Core;
+use super::error::is_cancelled;
+use super::options::whole_millis;
 use super::partition::{Partition, now_ms};
+use super::recover::scan_paced;
 use super::segment_file::Sealed;
-use crate::segment::{
-    HEADER_BYTES, IndexBuilder, NewRecord, RecordRef, Scanner, SegmentHeader, Step, Tally, encode_record,
-};
-use crate::storage::{StorageFile, read_full_at, write_all_at};
+use crate::segment::{HEADER_BYTES, IndexBuilder, NewRecord, RecordRef, SegmentHeader, Tally, encode_record};
+use crate::storage::{StorageFile, remove_if_there, write_all_at};
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 use sws_runtime::{Cancelled, sleep};
 
-/// Bytes that are read before the budget is looked at.
+/// Bytes that are read before the budget is looked at, and that are written at once.
 const STEP_BYTES: usize = 256 * 1024;
 /// Bytes of keys in memory, at most; what comes behind them waits for the next time.
 const KEYS_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -62,7 +63,7 @@ pub(super) fn compact(core: &Rc<Core>, partition: &Rc<Partition>) -> Result<(), 
 }
 
 fn give_up(core: &Core, segment: &Sealed, error: io::Error) -> Result<(), Cancelled> {
-    if error.get_ref().is_some_and(|inner| inner.is::<Cancelled>()) {
+    if is_cancelled(&error) {
         return Err(Cancelled);
     }
     core.report(&format!("{}: not compacted: {error}", segment.path.display()));
@@ -72,29 +73,11 @@ fn give_up(core: &Core, segment: &Sealed, error: io::Error) -> Result<(), Cancel
 /// Reads all records of a segment within the budget.
 fn read(core: &Core, segment: &Sealed, mut each: impl FnMut(&RecordRef<'_>)) -> io::Result<()> {
     let file = core.files.open(segment.id, &segment.path, false)?;
-    let mut scanner = Scanner::new(segment.base());
-    let mut buffer = vec![0; STEP_BYTES];
-    let mut at = 0;
-    loop {
-        let filled = read_full_at(&*file, &mut buffer, at)?;
-        at += filled as u64;
-        let mut chunk = &buffer[..filled];
-        loop {
-            match scanner.step(&mut chunk) {
-                Step::Record { record, .. } => each(&record),
-                Step::NeedMore => break,
-                Step::Stopped => return Err(damaged(at)),
-            }
-        }
-        if filled < STEP_BYTES {
-            return scanner.finish().sealed().map(drop).map_err(|_| damaged(at));
-        }
-        pause(core, filled)?;
-    }
-}
-
-fn damaged(at: u64) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("it is damaged before byte {at}"))
+    let end =
+        scan_paced(&*file, segment.base(), STEP_BYTES, |_, record| each(record), |bytes| pause(core, bytes))?;
+    let damaged =
+        |error| io::Error::new(io::ErrorKind::InvalidData, format!("at byte {}: {error}", end.position));
+    end.sealed().map(drop).map_err(damaged)
 }
 
 /// Waits until the budget allows for so many bytes more.
@@ -131,8 +114,7 @@ impl Keys {
 /// Writes a segment anew, and puts it in the place of the old one.
 fn rewrite(core: &Rc<Core>, partition: &Rc<Partition>, old: &Rc<Sealed>, keys: &Keys) -> io::Result<()> {
     let age = partition.config.tombstone_age;
-    let tombstones =
-        age.map_or(0, |age| now_ms().saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
+    let tombstones = age.map_or(0, |age| now_ms().saturating_sub(whole_millis(age)));
     // The old index knows producers whose records may be gone.
     let producers =
         old.index(|| super::read::load_index(core, old)).map_err(io::Error::other)?.producers.clone();
@@ -142,10 +124,7 @@ fn rewrite(core: &Rc<Core>, partition: &Rc<Partition>, old: &Rc<Sealed>, keys: &
         return Ok(());
     }
     let path = crate::storage::temporary_path(&old.path);
-    match core.storage.remove(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_if_there(&*core.storage, &path)?;
     let file = core.storage.create(&path)?;
     let header = SegmentHeader { compacted: true, created_ms: now_ms(), ..old.header };
     let mut copy = Copy {
@@ -165,12 +144,13 @@ fn rewrite(core: &Rc<Core>, partition: &Rc<Partition>, old: &Rc<Sealed>, keys: &
     let mut tally = copy.tally;
     tally.next_offset = old.next;
     let index = copy.index;
-    super::commit::write_footer(&file, &tally.footer()).map_err(io::Error::from)?;
+    let footer = tally.footer();
+    super::commit::write_footer(&file, &footer).map_err(io::Error::from)?;
     if partition.is_deleted.get() || !is_current(partition, old) {
         return core.storage.remove(&path);
     }
     core.storage.rename(&path, &old.path)?;
-    let new = Rc::new(Sealed::new(old.path.clone(), header, &tally));
+    let new = Rc::new(Sealed::new(old.path.clone(), header, &footer));
     let index = index.finish(new.size(), producers);
     new.set_index(index.clone());
     if let Some(place) = partition.state.borrow_mut().sealed.iter_mut().find(|segment| segment.id == old.id) {

@@ -53,12 +53,7 @@ pub(crate) struct Core {
     pub(super) is_maintaining: Cell<bool>,
     pub(super) maintained: WaitList,
     pub(super) is_closed: Cell<bool>,
-    /// What went wrong, for whoever asks.
-    pub(super) reports: RefCell<Vec<String>>,
 }
-
-/// Reports that are kept.
-const REPORTS_MAX: usize = 100;
 
 /// Whether a name can be a topic's: no patterns, no numbers of partitions, nothing that is not seen.
 pub(super) fn is_name(name: &str) -> bool {
@@ -89,7 +84,6 @@ impl Core {
             is_maintaining: Cell::new(false),
             maintained: WaitList::default(),
             is_closed: Cell::new(false),
-            reports: RefCell::new(Vec::new()),
         }
     }
 
@@ -193,13 +187,9 @@ impl Core {
         self.maintenance.wake();
     }
 
-    /// Tells what nobody waits to hear: on the standard error, and to who asks.
+    /// Tells what nobody waits to hear, on the standard error.
     pub(super) fn report(&self, what: &str) {
         eprintln!("sws log: {what}");
-        let mut reports = self.reports.borrow_mut();
-        if reports.len() < REPORTS_MAX {
-            reports.push(what.to_owned());
-        }
     }
 
     /// Brings all to the disk and says so there. Nothing is taken in any more.

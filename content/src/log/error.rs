@@ -225,10 +225,7 @@ impl From<Cancelled> for FetchError {
 
 impl From<io::Error> for FetchError {
     fn from(error: io::Error) -> FetchError {
-        match error.get_ref() {
-            Some(inner) if inner.is::<Cancelled>() => FetchError::Cancelled,
-            _ => FetchError::Storage(Arc::new(error)),
-        }
+        if is_cancelled(&error) { FetchError::Cancelled } else { FetchError::Storage(Arc::new(error)) }
     }
 }
 

@@ -8,7 +8,7 @@ use super::options::TopicConfig;
 use super::recover::{Place, judge, list_segments, scan};
 use super::segment_file::segment_path;
 use crate::segment::{RecordRef, ScanEnd, SegmentHeader, TailVerdict, topic_crc};
-use crate::storage::{Storage, StorageFile, read_file, read_full_at, write_all_at};
+use crate::storage::{Storage, StorageFile, read_file, read_full_at, remove_if_there, write_all_at};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -259,10 +259,7 @@ pub fn repair(storage: &dyn Storage, dir: &Path, topic: &str, partition: u32) ->
         }
     }
     checkpoint::remove(storage, &dir)?;
-    match storage.remove(&dir.join(POISONED)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
-    }
+    remove_if_there(storage, &dir.join(POISONED))?;
     match storage.sync_dir(&dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(repair),

@@ -2,8 +2,10 @@
 
 use super::compact;
 use super::core::{Core, Topic};
+use super::options::whole_millis;
 use super::partition::{Partition, now_ms};
 use super::segment_file::Sealed;
+use crate::storage::remove_if_there;
 use std::rc::Rc;
 use sws_runtime::{Cancelled, timeout};
 
@@ -73,8 +75,7 @@ fn retain(core: &Rc<Core>, partition: &Rc<Partition>) {
     if config.retention_age.is_none() && config.retention_bytes.is_none() {
         return;
     }
-    let age = config.retention_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-    let oldest = age.map_or(0, |age| now_ms().saturating_sub(age));
+    let oldest = config.retention_age.map_or(0, |age| now_ms().saturating_sub(whole_millis(age)));
     let is_stale = {
         let state = partition.state.borrow();
         let stale = |active: &super::segment_file::Active| {
@@ -110,11 +111,8 @@ fn delete(core: &Core, partition: &Partition, segments: &[Rc<Sealed>]) {
     for segment in segments {
         core.files.remove(segment.id);
         for path in [segment.index_path(), segment.path.clone()] {
-            match core.storage.remove(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    core.report(&format!("{}: not deleted: {error}", path.display()));
-                }
-                _ => {}
+            if let Err(error) = remove_if_there(&*core.storage, &path) {
+                core.report(&format!("{}: not deleted: {error}", path.display()));
             }
         }
     }

@@ -198,6 +198,11 @@ pub enum Acks {
     Durable,
 }
 
+/// A duration as whole milliseconds.
+pub(super) fn whole_millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Durations as whole milliseconds.
 mod millis {
     use serde::{Deserialize, Deserializer, Serializer};
@@ -205,7 +210,7 @@ mod millis {
 
     pub(super) fn serialize<S: Serializer>(age: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
         match age {
-            Some(age) => to.serialize_some(&u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            Some(age) => to.serialize_some(&super::whole_millis(*age)),
             None => to.serialize_none(),
         }
     }

@@ -8,7 +8,7 @@ use super::record::{Part, Records};
 use super::recover::scan;
 use super::segment_file::{Active, Sealed};
 use crate::segment::{HEADER_BYTES, Index, IndexBuilder, IndexEntry};
-use crate::storage::{StorageFile, read_file, read_full_at};
+use crate::storage::{StorageFile, read_full_at};
 use bytes::Bytes;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -259,11 +259,7 @@ fn read_chunk(core: &Core, extent: &Extent) -> Result<Chunk, FetchError> {
 
 /// The index of a sealed segment, from its file or, if that is of no use, from the segment.
 pub(super) fn load_index(core: &Core, sealed: &Sealed) -> Result<Index, FetchError> {
-    let stored = read_file(&*core.storage, &sealed.index_path(), u64::MAX).ok();
-    if let Some(index) = stored.and_then(|bytes| Index::decode(&bytes).ok())
-        && index.segment_bytes == sealed.size()
-        && index.base_offset == sealed.base()
-    {
+    if let Some(index) = sealed.stored_index(&*core.storage) {
         return Ok(index);
     }
     let file = core.files.open(sealed.id, &sealed.path, false)?;

@@ -9,13 +9,13 @@ use super::partition::State;
 use super::producers::Producers;
 use super::segment_file::{Active, Sealed, segment_path};
 use crate::segment::{
-    FOOTER_BYTES, Footer, HEADER_BYTES, Index, IndexBuilder, ProducerEntry, RecordRef, ScanEnd, Scanner,
+    FOOTER_BYTES, Footer, HEADER_BYTES, IndexBuilder, ProducerEntry, RecordRef, ScanEnd, Scanner,
     SegmentHeader, Step, TailVerdict, judge_tail, topic_crc,
 };
 use crate::storage::{SharedFile, Storage, StorageFile, read_file, read_full_at};
 use bytes::Bytes;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -23,8 +23,6 @@ use std::sync::Arc;
 const READ_BYTES: usize = 1024 * 1024;
 /// No partition has had so many records.
 const BASE_MAX: u64 = 1 << 60;
-/// Bytes of an index file, at most.
-const INDEX_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// What was found of a partition when its log was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -154,12 +152,8 @@ pub(super) fn recover(
         let what = format!("records up to {known_durable} were on the disk, and there is no segment");
         recovered.poison.get_or_insert(format!("{}: {what}", place.dir.display()));
     }
-    let low = recovered.sealed.first().map_or(0, Sealed::base);
-    let low = if recovered.sealed.is_empty() {
-        recovered.active.as_ref().map_or(recovered.end, |active| active.header.base_offset)
-    } else {
-        low
-    };
+    let active = recovered.active.as_ref().map(|active| active.header.base_offset);
+    let low = recovered.sealed.first().map(Sealed::base).or(active).unwrap_or(recovered.end);
     report.records = recovered.end.saturating_sub(low);
     if let Some(reason) = &recovered.poison {
         report.damage.push(reason.clone());
@@ -210,7 +204,7 @@ fn open_sealed(
     let size = file.size().map_err(|error| place.failed(&path, error))?;
     match read_frame(place, &*file, base, size) {
         Ok((header, footer)) if footer.next_offset == next => {
-            let sealed = sealed_of(path, header, &footer);
+            let sealed = Sealed::new(path, header, &footer);
             load_index(place, &sealed, &file, recovered, report);
             recovered.sealed.push(sealed);
         }
@@ -233,17 +227,6 @@ fn open_sealed(
     }
     recovered.end = next;
     Ok(())
-}
-
-fn sealed_of(path: PathBuf, header: SegmentHeader, footer: &Footer) -> Sealed {
-    let tally = crate::segment::Tally {
-        count: footer.count,
-        next_offset: footer.next_offset,
-        last_timestamp_ms: footer.last_timestamp_ms,
-        records_bytes: footer.records_bytes,
-        segment_crc: footer.segment_crc,
-    };
-    Sealed::new(path, header, &tally)
 }
 
 /// The header and the footer of a sealed segment, if they are what they must be.
@@ -301,12 +284,7 @@ fn load_index(
     recovered: &mut Recovered,
     report: &mut PartitionReport,
 ) {
-    let path = sealed.index_path();
-    let stored = read_file(place.storage, &path, INDEX_BYTES_MAX).ok();
-    let index = stored
-        .and_then(|bytes| Index::decode(&bytes).ok())
-        .filter(|index| index.segment_bytes == sealed.size());
-    if let Some(index) = index {
+    if let Some(index) = sealed.stored_index(place.storage) {
         for &producer in &index.producers {
             recovered.producers.push(producer);
         }
@@ -323,7 +301,7 @@ fn load_index(
         Ok(Ok(())) => {
             let index = builder.finish(sealed.size(), recovered.producers.snapshot());
             // It is made again the next time too if the storage does not take it.
-            let _ = crate::storage::replace_file(place.storage, &path, &index.encode());
+            let _ = crate::storage::replace_file(place.storage, &sealed.index_path(), &index.encode());
             sealed.set_index(index);
         }
         Ok(Err((position, error))) => {
@@ -344,10 +322,21 @@ fn producer_of(record: &RecordRef<'_>) -> Option<ProducerEntry> {
 pub(super) fn scan(
     file: &dyn StorageFile,
     base: u64,
+    each: impl FnMut(u64, &RecordRef<'_>),
+) -> io::Result<ScanEnd> {
+    scan_paced(file, base, READ_BYTES, each, |_| Ok(()))
+}
+
+/// As [`scan`], `step` bytes at once, and `paced` is called behind each of them.
+pub(super) fn scan_paced(
+    file: &dyn StorageFile,
+    base: u64,
+    step: usize,
     mut each: impl FnMut(u64, &RecordRef<'_>),
+    mut paced: impl FnMut(usize) -> io::Result<()>,
 ) -> io::Result<ScanEnd> {
     let mut scanner = Scanner::new(base);
-    let mut buffer = vec![0; READ_BYTES];
+    let mut buffer = vec![0; step];
     let mut at = 0;
     loop {
         let filled = read_full_at(file, &mut buffer, at)?;
@@ -360,9 +349,10 @@ pub(super) fn scan(
                 Step::Stopped => return Ok(scanner.finish()),
             }
         }
-        if filled < READ_BYTES {
+        if filled < step {
             return Ok(scanner.finish());
         }
+        paced(filled)?;
     }
 }
 
@@ -391,7 +381,7 @@ fn open_last(
         }
         // As below: it may have been sealed and not synced.
         file.sync().map_err(failed)?;
-        let sealed = sealed_of(path, header, &footer);
+        let sealed = Sealed::new(path, header, &footer);
         load_index(place, &sealed, &file, recovered, report);
         recovered.end = sealed.next;
         recovered.sealed.push(sealed);

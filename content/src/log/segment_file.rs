@@ -1,11 +1,15 @@
 //! The segments of a partition as they lie on the storage.
 
 use super::error::FetchError;
-use crate::segment::{FOOTER_BYTES, HEADER_BYTES, Index, IndexBuilder, SegmentHeader, Tally};
+use crate::segment::{FOOTER_BYTES, Footer, HEADER_BYTES, Index, IndexBuilder, SegmentHeader, Tally};
+use crate::storage::{Storage, read_file};
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of an index file, at most.
+const INDEX_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Names a file in caches, also when another file takes its name.
 pub(super) fn next_file_id() -> u64 {
@@ -35,14 +39,14 @@ pub(super) struct Sealed {
 }
 
 impl Sealed {
-    pub(super) fn new(path: PathBuf, header: SegmentHeader, tally: &Tally) -> Sealed {
+    pub(super) fn new(path: PathBuf, header: SegmentHeader, footer: &Footer) -> Sealed {
         Sealed {
             id: next_file_id(),
             path,
             header,
-            next: tally.next_offset,
-            records_bytes: tally.records_bytes,
-            last_timestamp_ms: tally.last_timestamp_ms,
+            next: footer.next_offset,
+            records_bytes: footer.records_bytes,
+            last_timestamp_ms: footer.last_timestamp_ms,
             damage: None,
             index: OnceCell::new(),
         }
@@ -92,6 +96,13 @@ impl Sealed {
         let index = Arc::new(load()?);
         // Another fiber may have loaded it meanwhile: it is the same.
         Ok(Arc::clone(self.index.get_or_init(|| index)))
+    }
+
+    /// The index as it lies beside the segment, if it is of this segment and whole.
+    pub(super) fn stored_index(&self, storage: &dyn Storage) -> Option<Index> {
+        let bytes = read_file(storage, &self.index_path(), INDEX_BYTES_MAX).ok()?;
+        let index = Index::decode(&bytes).ok()?;
+        (index.segment_bytes == self.size() && index.base_offset == self.base()).then_some(index)
     }
 
     pub(super) fn set_index(&self, index: Index) {

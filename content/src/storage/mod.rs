@@ -261,6 +261,14 @@ pub(crate) fn temporary_path(path: &Path) -> PathBuf {
     name.into()
 }
 
+/// Takes a file's name away, if it has one.
+pub(crate) fn remove_if_there(storage: &dyn Storage, path: &Path) -> io::Result<()> {
+    match storage.remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
 /// Puts a file with this content in place of what has the name, so that after a power cut it is the one or the other, whole.
 ///
 /// # Errors
@@ -268,10 +276,7 @@ pub(crate) fn temporary_path(path: &Path) -> PathBuf {
 pub fn replace_file(storage: &dyn Storage, path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let temporary = temporary_path(path);
-    match storage.remove(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_if_there(storage, &temporary)?;
     let file = storage.create(&temporary)?;
     write_all_at(&*file, content, 0)?;
     file.sync()?;
