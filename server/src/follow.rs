@@ -82,7 +82,7 @@ pub(crate) trait Follower: 'static {
     /// Becomes a subscriber behind this number, if nothing is missing in between.
     fn subscribe(&self, topic: &str, after: u64) -> Result<Replay, SubscribeError>;
     /// It is over before it has caught up.
-    fn fail(&self, source: &Arc<str>, error: FollowError);
+    fn fail(&self, error: FollowError);
 }
 
 /// Who is just catching up with what.
@@ -156,7 +156,7 @@ pub(crate) fn follow(log: &Log, start: Start, follower: impl Follower) -> Result
     let log = log.clone();
     let started = try_go("log catch-up", move || {
         if let Err(error) = catch_up(&log, &start, &entry, &follower) {
-            follower.fail(&entry.source, error);
+            follower.fail(error);
         }
     });
     started.map(drop).ok_or(FollowError::TooMany)

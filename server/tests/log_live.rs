@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
-use sws::content::log::{Log, LogOptions, TopicConfig};
+use sws::content::log::{Log, LogOptions, TopicConfig, live_name};
 use sws::log_routes::{LogRoutes, presence_message};
+use sws::sse::{RecordFormat, Sse};
 use sws::websocket::{Socket, SocketHandler, WebSocketUpgrade};
-use sws::{Query, Router, Running, Server, TopicOptions};
+use sws::{FollowError, Query, Router, Running, Server, TopicOptions};
 use tungstenite::{Message, WebSocket};
 
 /// A stream of events, read line by line.
@@ -354,6 +355,31 @@ fn streams_of_all_workers_have_every_record_once() {
     producers.into_iter().for_each(|producer| producer.join().expect("all were answered"));
     drop((client, streams));
     server.shutdown();
+}
+
+#[test]
+fn what_a_stream_has_already_is_not_followed_again() {
+    let folder = fixture::Folder::new();
+    let (log, _) = Log::open(&folder.0).expect("a log");
+    let server = Server::bind("127.0.0.1:0").expect("a port");
+    let running = server.spawn(move || {
+        let log = log.clone();
+        Router::new().get("/twice", move |sse: Sse| {
+            let log = log.clone();
+            log.create_topic("t", TopicConfig::default()).expect("a topic");
+            sse.open(move |stream| {
+                stream.subscribe(&live_name("t", 0)).expect("a subscriber");
+                let followed = stream.follow(&log, "t", 0, 0, RecordFormat::Payload);
+                let refused = matches!(followed, Err(FollowError::Following));
+                stream.send(format!("refused {refused}").as_str()).expect("sent");
+            })
+        })
+    });
+    let running = running.expect("it runs");
+    let mut events = Events::open(running.addr(), "/twice", None);
+    assert_eq!(events.next().2, "refused true");
+    drop(events);
+    running.shutdown();
 }
 
 #[test]

@@ -21,7 +21,13 @@ pub(super) fn receipt(out: &mut Vec<u8>, topic: &str, produced: &Produced, count
 
 /// A record that was read.
 pub(crate) fn record(out: &mut Vec<u8>, record: &Record) {
-    out.extend_from_slice(b"{\"offset\":");
+    out.push(b'{');
+    record_members(out, record);
+}
+
+/// The members of a record that was read, and the brace that ends them.
+pub(crate) fn record_members(out: &mut Vec<u8>, record: &Record) {
+    out.extend_from_slice(b"\"offset\":");
     number(out, record.offset);
     out.extend_from_slice(b",\"timestamp\":");
     number(out, record.timestamp_ms);

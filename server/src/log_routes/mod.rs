@@ -87,7 +87,10 @@ mod produce;
 mod socket;
 
 pub(crate) use counts::LogCounts;
-pub(crate) use encode::{number as encode_number, record as encode_record_json, text as encode_text};
+pub(crate) use encode::{
+    number as encode_number, record as encode_record_json, record_members as encode_record_members,
+    text as encode_text,
+};
 pub(crate) use problem::{Code, Problem};
 
 use crate::context::Context;

@@ -96,12 +96,17 @@ impl SocketHandler for LogSocket {
     }
 }
 
-/// Sends an answer; one that has no room is one too many.
-fn answer(socket: &mut Socket<'_>, id: &Option<Value>, mut value: Value) {
+/// An answer with the id of what it answers.
+fn numbered(mut value: Value, id: &Option<Value>) -> String {
     if let (Value::Object(members), Some(id)) = (&mut value, id) {
         members.insert("id".to_owned(), id.clone());
     }
-    if socket.send(&value.to_string()).is_err() {
+    value.to_string()
+}
+
+/// Sends an answer; one that has no room is one too many.
+fn answer(socket: &mut Socket<'_>, id: &Option<Value>, value: Value) {
+    if socket.send(&numbered(value, id)).is_err() {
         socket.close(1013, "answers are not read");
     }
 }
@@ -210,11 +215,8 @@ impl LogSocket {
 }
 
 /// Sends an answer from wherever the log is.
-fn tell(sender: &Sender, id: &Option<Value>, mut value: Value) {
-    if let (Value::Object(members), Some(id)) = (&mut value, id) {
-        members.insert("id".to_owned(), id.clone());
-    }
-    if sender.send(&value.to_string()).is_err() {
+fn tell(sender: &Sender, id: &Option<Value>, value: Value) {
+    if sender.send(&numbered(value, id)).is_err() {
         sender.close(1013, "answers are not read");
     }
 }

@@ -9,7 +9,7 @@ use crate::log_routes::encode_record_json as record_json;
 use data_encoding::BASE64;
 use std::borrow::Cow;
 use std::sync::Arc;
-use sws_content::log::{Log, Record};
+use sws_content::log::{Log, Record, live_name};
 use sws_runtime::{ConnId, Encoding, Publication, Replay, SendError, SubscribeError, find_local, with_conn};
 
 /// How a record becomes an event. The event's id is the record's offset.
@@ -101,7 +101,7 @@ impl Follower for StreamFollower {
     }
 
     /// The client comes again, with the last offset that it has.
-    fn fail(&self, _source: &Arc<str>, _error: FollowError) {
+    fn fail(&self, _error: FollowError) {
         if let Some(streams) = find_local::<Streams>() {
             streams.with(self.id, |stream| stream.close());
         }
@@ -150,6 +150,9 @@ impl EventStream<'_> {
             RecordFormat::Payload => encodings.payload,
             RecordFormat::Json => encodings.json,
         };
+        if self.conn().is_subscribed(&live_name(topic, partition)) {
+            return Err(FollowError::Following);
+        }
         let start = Start { topic: topic.to_owned(), partition, offset };
         follow::follow(log, start, StreamFollower { id: self.id(), format, encoding })
     }

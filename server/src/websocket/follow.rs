@@ -6,7 +6,7 @@ use super::state::{Flags, SocketConn};
 use super::topic::encode_plain;
 use super::{Message, Socket};
 use crate::follow::{self, FollowError, Follower, Start};
-use crate::log_routes::{encode_number, encode_record_json, encode_text};
+use crate::log_routes::{encode_number, encode_record_members, encode_text};
 use std::sync::Arc;
 use sws_content::log::{Log, Record, live_name};
 use sws_runtime::{ConnId, Encoding, Publication, Replay, SendError, SubscribeError, find_local, with_conn};
@@ -22,9 +22,7 @@ fn envelope(out: &mut Vec<u8>, source: &str, record: &Record) {
     out.extend_from_slice(b",\"partition\":");
     encode_number(out, partition);
     out.push(b',');
-    let brace = out.len();
-    encode_record_json(out, record);
-    out.remove(brace);
+    encode_record_members(out, record);
 }
 
 fn recorded(publication: &Publication) -> Option<Vec<u8>> {
@@ -97,7 +95,7 @@ impl Follower for SocketFollower {
         .unwrap_or(Err(SubscribeError::Closed))
     }
 
-    fn fail(&self, _source: &Arc<str>, error: FollowError) {
+    fn fail(&self, error: FollowError) {
         self.with(|socket| (self.failed)(socket, error));
     }
 }
