@@ -3,7 +3,7 @@
 use super::chunk::Chunk;
 use super::core::Core;
 use super::error::{ProduceError, is_cancelled, is_full};
-use super::partition::{Partition, Preparation, now_ms};
+use super::partition::{Partition, now_ms};
 use super::queue::Batch;
 use super::segment_file::{Active, Sealed, segment_path};
 use crate::segment::{Footer, Index, SegmentHeader, topic_crc};
@@ -19,9 +19,6 @@ use sws_runtime::{Cancelled, try_go};
 /// Says that the partition takes nothing, and why, until a person has looked.
 pub(super) const POISONED: &str = "poisoned";
 
-/// Before batches of fewer bytes, blocks are written with zeros.
-const ZEROS_BYTES: usize = 16 * 1024;
-
 /// Why a batch was not written.
 enum Failure {
     /// It was not, and nothing of it is in the files.
@@ -30,6 +27,12 @@ enum Failure {
     Poison(String),
     /// The worker ends.
     Cancelled,
+}
+
+impl From<Cancelled> for Failure {
+    fn from(Cancelled: Cancelled) -> Failure {
+        Failure::Cancelled
+    }
 }
 
 fn poison(path: &Path, what: impl Display) -> Failure {
@@ -58,8 +61,8 @@ impl Partition {
             if let Err(failure) = result {
                 self.fail(core, failure);
             }
-            if let Some((from, to)) = self.plan_preparation() {
-                self.prepare(core, from, to, bytes < ZEROS_BYTES);
+            if let Some(blocks) = self.plan_preparation() {
+                self.prepare(core, blocks, bytes);
             }
         }
         self.idle.wake();
@@ -79,7 +82,7 @@ impl Partition {
             self.begin(core, batch.places[0].offset)?;
         }
         let (file, path, position, header) = self.open_active(core)?;
-        self.await_preparation(Some(position + (header.len() + batch.bytes.len()) as u64))?;
+        self.await_prepared(position + (header.len() + batch.bytes.len()) as u64)?;
         let joined;
         let data: &[u8] = if header.is_empty() {
             &batch.bytes
@@ -260,7 +263,7 @@ impl Partition {
 
     /// Ends the active segment: all of it is on the disk, and its footer says so.
     fn seal(self: &Rc<Self>, core: &Rc<Core>) -> Result<(), Failure> {
-        self.await_preparation(None)?;
+        self.await_preparation()?;
         let (id, path, footer) = {
             let state = self.state.borrow();
             let active = state.active.as_ref().expect("only an active segment is sealed");
@@ -308,59 +311,6 @@ impl Partition {
                 core.report(&format!("{}: not written, it will be made again: {error}", path.display()));
             }
         });
-    }
-
-    /// What blocks are to be made ready, if it is time.
-    fn plan_preparation(&self) -> Option<(u64, u64)> {
-        if !self.is_synced() || self.preparing.get() != Preparation::None {
-            return None;
-        }
-        let mut state = self.state.borrow_mut();
-        if state.poison.is_some() {
-            return None;
-        }
-        state.active.as_mut().filter(|active| active.begun)?.plan_preparation(self.config.segment_bytes)
-    }
-
-    /// Makes blocks ready while others write before them. Over zeros a small batch takes half of the time; for large ones the zeros would
-    /// take the disk more time than they save.
-    fn prepare(self: &Rc<Self>, core: &Rc<Core>, from: u64, to: u64, zeros: bool) {
-        let active = self.state.borrow().active.as_ref().map(|active| (active.id, active.path.clone()));
-        let Some((id, path)) = active else { return };
-        self.preparing.set(if zeros { Preparation::Zeroing } else { Preparation::Reserving });
-        let (partition, shared) = (Rc::clone(self), Rc::clone(core));
-        let started = try_go("log prepare", move || {
-            let done = shared.files.open(id, &path, true).and_then(|file| {
-                file.allocate(to)?;
-                if zeros { file.prepare(from, to) } else { Ok(()) }
-            });
-            if let Some(active) = partition.state.borrow_mut().active.as_mut()
-                && done.is_ok()
-            {
-                active.prepared = to;
-            }
-            partition.preparing.set(Preparation::None);
-            partition.prepared.wake();
-        });
-        if started.is_none() {
-            self.preparing.set(Preparation::None);
-        }
-    }
-
-    /// Waits until nobody makes blocks ready where the file is to be written up to `end`: zeros must not come behind records. Without an
-    /// end, until nobody makes any ready.
-    fn await_preparation(&self, end: Option<u64>) -> Result<(), Failure> {
-        loop {
-            match (self.preparing.get(), end) {
-                (Preparation::None, _) | (Preparation::Reserving, Some(_)) => return Ok(()),
-                (Preparation::Reserving, None) | (Preparation::Zeroing, _) => {}
-            }
-            let ready = self.state.borrow().active.as_ref().map_or(0, |active| active.prepared);
-            if end.is_some_and(|end| end <= ready.saturating_sub(4096)) {
-                return Ok(());
-            }
-            self.prepared.wait("log prepare").map_err(|Cancelled| Failure::Cancelled)?;
-        }
     }
 }
 

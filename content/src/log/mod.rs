@@ -27,6 +27,7 @@ mod maintain;
 mod options;
 mod partition;
 mod partitioner;
+mod prepare;
 mod producers;
 mod queue;
 mod read;

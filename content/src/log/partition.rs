@@ -213,9 +213,9 @@ impl Partition {
             return Err(ProduceError::Overloaded { retry_after: RETRY_AFTER });
         }
         self.ensure_commit(core, &mut queue)?;
-        let max = core.options.batch_bytes_max;
+        queue.reserve(entries.len(), bytes, core.options.batch_bytes_max);
         let now_ms = now_ms();
-        let offset = queue.push(entries, options.producer, options.acks, state.durable, now_ms, max)?;
+        let offset = queue.push(entries, options.producer, options.acks, state.durable, now_ms)?;
         if let Some(number) = options.producer {
             let last = entries.len() as u32 - 1;
             let sequence = number.sequence.wrapping_add(last);

@@ -75,6 +75,16 @@ impl Queue {
         Queue { next, last_timestamp_ms, ..Queue::default() }
     }
 
+    /// Makes room for so many records: in the last batch, or in a new one if that has so many bytes.
+    pub(super) fn reserve(&mut self, records: usize, bytes: usize, batch_bytes_max: usize) {
+        if self.batches.back().is_none_or(|batch| batch.bytes.len() >= batch_bytes_max) {
+            self.batches.push_back(Batch::default());
+        }
+        let batch = self.batches.back_mut().expect("one was just pushed");
+        batch.bytes.reserve(bytes);
+        batch.places.reserve(records);
+    }
+
     /// Takes records in behind the others, as one atomic batch. `durable` is the offset below which all is on the disk.
     pub(super) fn push(
         &mut self,
@@ -83,12 +93,8 @@ impl Queue {
         acks: Acks,
         durable: u64,
         now_ms: u64,
-        batch_bytes_max: usize,
     ) -> Result<u64, ProduceError> {
-        if self.batches.back().is_none_or(|batch| batch.bytes.len() >= batch_bytes_max) {
-            self.batches.push_back(Batch::default());
-        }
-        let batch = self.batches.back_mut().expect("one was just pushed");
+        let batch = self.batches.back_mut().expect("there is room in one");
         let (begin, first) = (batch.bytes.len(), self.next);
         for (number, entry) in entries.iter().enumerate() {
             let timestamp_ms = entry.timestamp_ms.unwrap_or(now_ms).max(self.last_timestamp_ms);

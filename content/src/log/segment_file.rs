@@ -4,6 +4,7 @@ use super::error::FetchError;
 use crate::segment::{FOOTER_BYTES, Footer, HEADER_BYTES, Index, IndexBuilder, SegmentHeader, Tally};
 use crate::storage::{Storage, read_file};
 use std::cell::OnceCell;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -157,7 +158,7 @@ impl Active {
     }
 
     /// What is to be prepared, if what is ready comes to its end: from where on, and up to where.
-    pub(super) fn plan_preparation(&mut self, segment_bytes: u64) -> Option<(u64, u64)> {
+    pub(super) fn plan_preparation(&mut self, segment_bytes: u64) -> Option<Range<u64>> {
         let end = self.tally.records_bytes.next_multiple_of(4096);
         let from = self.prepared.max(end);
         let limit = (segment_bytes + HEADER_BYTES as u64).next_multiple_of(4096);
@@ -166,6 +167,6 @@ impl Active {
         }
         let to = (from + self.step).min(limit);
         self.step = (self.step * 4).min(STEP_MAX);
-        Some((from, to))
+        Some(from..to)
     }
 }
