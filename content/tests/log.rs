@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use sws_content::log::*;
+use sws_content::segment::{Decoded, decode_record};
 use sws_runtime::{Config, Runtime, go, sleep};
 
 /// A folder of its own, taken away at the end.
@@ -278,6 +279,44 @@ fn retention_takes_whole_segments_and_says_so() {
     drop(log);
     let log = open(&folder);
     on_worker(move || assert_eq!(log.range("t", 0).expect("a range").1, 100));
+}
+
+#[test]
+fn records_of_a_full_segment_are_a_part_of_its_file() {
+    let folder = Folder::new();
+    let log = open(&folder);
+    on_worker(move || {
+        log.create_topic("t", TopicConfig::default().segment_bytes(300_000)).expect("a topic");
+        let text = "x".repeat(1000);
+        for n in 0..1000 {
+            log.produce("t", Entry::text(&format!("{n} {text}")), Acks::None).expect("taken in");
+        }
+        log.flush("t").expect("written");
+        let stored = log.fetch_stored("t", 0, 7, u64::MAX).expect("it is there").expect("it is full");
+        assert_eq!((stored.low, stored.high), (0, 1000));
+        for (offset, bytes_max) in [(7, 1000), (999, u64::MAX), (1000, u64::MAX), (2000, u64::MAX)] {
+            let none = log.fetch_stored("t", 0, offset, bytes_max).expect("no error");
+            assert!(none.is_none(), "{offset}, {bytes_max}: {none:?}");
+        }
+        assert!(matches!(log.fetch_stored("u", 0, 0, 9), Err(FetchError::UnknownTopic)));
+        // What was opened stays, whatever becomes of the topic.
+        log.delete_topic("t").expect("gone");
+        let mut bytes = vec![0; stored.len as usize];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            let at = stored.position + filled as u64;
+            filled += stored.file.read_at(&mut bytes[filled..], at).expect("bytes");
+        }
+        let (mut rest, mut next) = (&bytes[..], 7);
+        while !rest.is_empty() {
+            let Ok(Decoded::Record(record)) = decode_record(rest) else { panic!("no record at {next}") };
+            assert_eq!((record.offset, record.payload), (next, format!("{next} {text}").as_bytes()));
+            (rest, next) = (&rest[record.encoded_len..], next + 1);
+        }
+        assert_eq!(next, stored.next);
+        assert!(stored.len > 200_000, "{} bytes", stored.len);
+        log.close();
+    });
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use crate::token::{OpKind, Token};
 use io_uring::{opcode, squeue, types};
+use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
 /// A descriptor as the ring names it.
@@ -32,6 +33,11 @@ impl Span {
     /// Memory that the kernel will write.
     pub fn of_mut(bytes: &mut [u8]) -> Span {
         Span { address: bytes.as_mut_ptr() as usize, len: clamp(bytes.len()) }
+    }
+
+    /// Memory that the kernel will write, and that nobody has written yet.
+    pub fn of_uninit(memory: &mut [MaybeUninit<u8>]) -> Span {
+        Span { address: memory.as_mut_ptr() as usize, len: clamp(memory.len()) }
     }
 
     /// One value that the kernel will read.

@@ -37,8 +37,8 @@ pub(crate) trait BodySource {
 
 /// Reads from one offset of an open file; the calling fiber is suspended until the bytes are there.
 pub(crate) trait FileSource: Send {
-    /// Reads at `offset` into `buf`; 0 means the end of the file.
-    fn read_at(&mut self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Reads at most `len` bytes at `offset`, behind what `buf` has; 0 means the end of the file.
+    fn read_into(&mut self, buf: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<usize>;
 }
 
 /// The body of a request, read once, as [`std::io::Read`] or whole.
@@ -463,16 +463,17 @@ impl FileBody {
     }
 
     fn write_to(mut self, out: &mut dyn Write) -> io::Result<()> {
-        let mut buf = vec![0; usize::try_from(self.len).unwrap_or(usize::MAX).min(COPY_BYTES)];
+        let mut buf = Vec::new();
         while self.len > 0 {
-            let want = usize::try_from(self.len).unwrap_or(usize::MAX).min(buf.len());
-            let count = match self.source.read_at(&mut buf[..want], self.offset) {
+            let want = usize::try_from(self.len).unwrap_or(usize::MAX).min(COPY_BYTES);
+            buf.clear();
+            let count = match self.source.read_into(&mut buf, want, self.offset) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            out.write_all(&buf[..count])?;
+            out.write_all(&buf)?;
             self.offset += count as u64;
             self.len -= count as u64;
         }

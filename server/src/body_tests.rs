@@ -118,10 +118,10 @@ struct Memory {
 }
 
 impl FileSource for Memory {
-    fn read_at(&mut self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    fn read_into(&mut self, buf: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<usize> {
         let rest = &self.bytes[(offset as usize).min(self.bytes.len())..];
-        let count = rest.len().min(buf.len()).min(self.step);
-        buf[..count].copy_from_slice(&rest[..count]);
+        let count = rest.len().min(len).min(self.step);
+        buf.extend_from_slice(&rest[..count]);
         Ok(count)
     }
 }

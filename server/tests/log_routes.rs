@@ -316,6 +316,48 @@ fn a_long_answer_comes_in_pieces() {
 }
 
 #[test]
+fn a_full_segment_is_sent_as_a_part_of_its_file() {
+    let (fixture, mut client) = with_topic("full", 1);
+    assert_eq!(client.put("/topics/cut", r#"{"segment_bytes":1500000}"#).status, 201);
+    let payload = "0123456789abcdef".repeat(100);
+    for first in (0..4000).step_by(100) {
+        let batch: Vec<String> =
+            (first..first + 100).map(|n| format!(r#"{{"text":"{n} {payload}"}}"#)).collect();
+        let body = format!(r#"{{"atomic":true,"records":[{}]}}"#, batch.join(","));
+        assert_eq!(client.post_json("/topics/cut", &body).status, 200);
+    }
+    // From any offset on, with any bound: what is there, each record once, and where to go on.
+    for bound in [400_000_u64, 1_000_000, 67_108_864] {
+        let (mut next, mut files) = (1003, 0);
+        while next < 4000 {
+            let path = format!("/topics/cut/0?offset={next}&format=raw&max_bytes={bound}");
+            let answer = client.fetch(&path);
+            assert_eq!((answer.status, answer.header("sws-low")), (200, Some("0")));
+            assert_eq!(answer.header("sws-high"), Some("4000"));
+            assert!(answer.body.len() as u64 <= bound, "{} bytes of {bound}", answer.body.len());
+            let found = decoded(&answer.body);
+            for (n, (offset, text)) in (next..).zip(&found) {
+                assert_eq!((*offset, text.split_once(' ').unwrap()), (n, (&*n.to_string(), &*payload)));
+            }
+            next += found.len() as u64;
+            if let Some(length) = answer.header("content-length") {
+                files += 1;
+                assert_eq!(length.parse(), Ok(answer.body.len()));
+                assert_eq!(answer.header("sws-next").map(str::parse), Some(Ok(next)));
+            }
+        }
+        assert_eq!(next, 4000);
+        assert!(files > 2, "{files} parts of files with a bound of {bound}");
+    }
+    let few = client.fetch("/topics/cut/0?offset=0&format=raw&max_bytes=67108864&max=3");
+    assert_eq!(decoded(&few.body).len(), 3);
+    let last = client.fetch("/topics/cut/0?offset=-5&format=raw&max_bytes=67108864");
+    assert_eq!(decoded(&last.body).len(), 5);
+    assert_eq!(client.fetch("/topics/cut/0?offset=4001&format=raw&max_bytes=67108864").status, 416);
+    end(fixture, client);
+}
+
+#[test]
 fn producers_at_the_same_time_get_offsets_of_their_own() {
     let (fixture, client) = with_topic("many", 1);
     let addr = fixture.addr();

@@ -78,7 +78,8 @@ impl Chunk {
         self.begin(to) - self.begin(from)
     }
 
-    fn begin(&self, at: usize) -> usize {
+    /// Where the record at a place begins, or where the last one ends.
+    pub(super) fn begin(&self, at: usize) -> usize {
         self.places.get(at).map_or(self.bytes.len(), |place| place.at as usize)
     }
 

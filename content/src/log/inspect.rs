@@ -8,7 +8,7 @@ use super::options::TopicConfig;
 use super::recover::{Place, judge, list_segments, scan};
 use super::segment_file::segment_path;
 use crate::segment::{RecordRef, ScanEnd, SegmentHeader, TailVerdict, topic_crc};
-use crate::storage::{Storage, StorageFile, read_file, read_full_at, remove_if_there, write_all_at};
+use crate::storage::{Storage, StorageFile, read_file, read_range, remove_if_there, write_all_at};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -268,8 +268,7 @@ pub fn repair(storage: &dyn Storage, dir: &Path, topic: &str, partition: u32) ->
 
 /// Puts a copy in the place of a file: after a failed sync nothing else is sure to be on the disk, whatever a later sync says.
 fn rewrite(storage: &dyn Storage, file: &dyn StorageFile, path: &Path, bytes: u64) -> io::Result<()> {
-    let mut good = vec![0; bytes as usize];
-    read_full_at(file, &mut good, 0)?;
+    let good = read_range(file, 0, bytes as usize)?;
     crate::storage::replace_file(storage, path, &good)
 }
 
@@ -280,9 +279,7 @@ fn set_aside(
     path: &Path,
     position: u64,
 ) -> io::Result<Option<PathBuf>> {
-    let mut rest = vec![0; file.size()?.saturating_sub(position) as usize];
-    let filled = read_full_at(file, &mut rest, position)?;
-    rest.truncate(filled);
+    let rest = read_range(file, position, file.size()?.saturating_sub(position) as usize)?;
     let Some(last) = rest.iter().rposition(|&byte| byte != 0) else { return Ok(None) };
     let mut number = 0;
     loop {

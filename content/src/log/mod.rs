@@ -42,7 +42,7 @@ pub use inspect::{Inspection, Repair, RepairError, SegmentInfo, dump, inspect, r
 pub use live::live_name;
 pub use options::{Acks, Flush, LogOptions, NAME_BYTES_MAX, PARTITIONS_MAX, SEGMENT_BYTES_MIN, TopicConfig};
 pub use partitioner::{Partitioner, key_hash};
-pub use read::FetchMax;
+pub use read::{FetchMax, StoredRecords};
 pub use record::{Entry, ProduceOptions, Produced, ProducerNumber, Record, Records};
 pub use recover::PartitionReport;
 pub use tail::Tail;
@@ -381,6 +381,22 @@ impl Log {
     ) -> Result<Records, FetchError> {
         let topic = topic.to_owned();
         self.call(move |core| find(core, &topic, partition)?.fetch_wait(core, offset, max, wait))
+    }
+
+    /// Encoded records of at most `bytes_max` bytes from an offset on, as a part of the sealed segment in which they lie. None where they are to be
+    /// [fetched](Log::fetch): in segments that are not sealed yet, that are compacted, and where there are only few.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub fn fetch_stored(
+        &self,
+        topic: &str,
+        partition: u32,
+        offset: u64,
+        bytes_max: u64,
+    ) -> Result<Option<StoredRecords>, FetchError> {
+        let topic = topic.to_owned();
+        self.call(move |core| find(core, &topic, partition)?.fetch_stored(core, offset, bytes_max))
     }
 
     /// Waits until readers see the record with this offset: so that one who has produced it elsewhere reads it here.

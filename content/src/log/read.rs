@@ -8,7 +8,7 @@ use super::record::{Part, Records};
 use super::recover::scan;
 use super::segment_file::{Active, Sealed};
 use crate::segment::{HEADER_BYTES, Index, IndexBuilder, IndexEntry};
-use crate::storage::{StorageFile, read_full_at};
+use crate::storage::{SharedFile, StorageFile, read_range};
 use bytes::Bytes;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -37,6 +37,51 @@ impl Default for FetchMax {
     fn default() -> FetchMax {
         FetchMax { records: usize::MAX, bytes: 1 << 20 }
     }
+}
+
+/// Encoded records as they lie in a file that is never written again: for those who send them on without looking at them.
+///
+/// The first record is known to be good. The others were not read: whoever gets them checks the checksum that each has.
+///
+/// ```
+/// use sws_content::log::{Acks, Entry, Log, TopicConfig};
+/// use sws_content::segment::{Decoded, decode_record};
+/// use sws_runtime::Runtime;
+///
+/// # let dir = std::env::temp_dir().join(format!("sws-doc-stored-{}", std::process::id()));
+/// let (log, _report) = Log::open(&dir)?;
+/// let runtime = Runtime::new(Default::default())?;
+/// runtime.block_on_fiber(move || {
+///     log.create_topic("orders", TopicConfig::default().segment_bytes(512 * 1024)).unwrap();
+///     let payload = "x".repeat(1024);
+///     for _ in 0..1000 {
+///         log.produce("orders", Entry::text(&payload), Acks::None).unwrap();
+///     }
+///     log.flush("orders").unwrap();
+///     let stored = log.fetch_stored("orders", 0, 3, 1 << 30).unwrap().expect("a segment is full");
+///     let mut bytes = vec![0; stored.len as usize];
+///     stored.file.read_at(&mut bytes, stored.position).unwrap();
+///     let Decoded::Record(first) = decode_record(&bytes).unwrap() else { panic!("it is whole") };
+///     assert_eq!(first.offset, 3);
+/// });
+/// # std::fs::remove_dir_all(&dir)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StoredRecords {
+    /// The file. What was opened stays readable when retention or compaction takes the file's name away.
+    pub file: SharedFile,
+    /// Where the first of them begins in it.
+    pub position: u64,
+    /// Bytes of all of them.
+    pub len: u64,
+    /// The oldest offset that was kept.
+    pub low: u64,
+    /// One past the last offset that readers saw.
+    pub high: u64,
+    /// Where to go on.
+    pub next: u64,
 }
 
 /// Where a chunk lies in a file.
@@ -107,6 +152,40 @@ impl Partition {
             }
         }
         Ok(records)
+    }
+
+    /// Records of a sealed segment from an offset on, as a part of its file. None where they lie elsewhere, where there are less than two
+    /// chunks of them, and where compaction has left gaps.
+    pub(super) fn fetch_stored(
+        &self,
+        core: &Core,
+        offset: u64,
+        bytes_max: u64,
+    ) -> Result<Option<StoredRecords>, FetchError> {
+        let (low, high) = self.range();
+        if offset < low || offset >= high || self.is_deleted.get() {
+            return Ok(None);
+        }
+        let sealed = match self.find(&self.state.borrow(), offset) {
+            Found::Sealed(sealed) if sealed.damage.is_none() && !sealed.header.compacted => sealed,
+            _ => return Ok(None),
+        };
+        let index = sealed.index(|| load_index(core, &sealed))?;
+        let extent = sealed_extent(&sealed, &index, offset);
+        let chunk = read_shared(core, &extent)?;
+        let position = extent.from + chunk.begin(chunk.find(offset)) as u64;
+        let limit = position.saturating_add(bytes_max);
+        let (end, next) = if sealed.records_bytes <= limit {
+            (sealed.records_bytes, sealed.next)
+        } else {
+            let behind = index.entries.partition_point(|entry| entry.position <= limit);
+            index.entries[..behind].last().map_or((0, offset), |entry| (entry.position, entry.offset))
+        };
+        if end <= extent.to {
+            return Ok(None);
+        }
+        let file = core.files.open(sealed.id, &sealed.path, false)?;
+        Ok(Some(StoredRecords { file, position, len: end - position, low, high, next }))
     }
 
     /// As [`fetch`](Partition::fetch); at the end it waits for a record, at most for a time.
@@ -247,12 +326,12 @@ fn read_shared(core: &Core, extent: &Extent) -> Result<Arc<Chunk>, FetchError> {
 
 fn read_chunk(core: &Core, extent: &Extent) -> Result<Chunk, FetchError> {
     let file = core.files.open(extent.file_id, &extent.path, extent.writable)?;
-    let mut bytes = vec![0; (extent.to - extent.from) as usize];
-    let filled = read_full_at(&*file, &mut bytes, extent.from)?;
+    let len = (extent.to - extent.from) as usize;
+    let bytes = read_range(&*file, extent.from, len)?;
     let corrupt =
         |at: usize| FetchError::Corrupt { path: extent.path.clone(), position: extent.from + at as u64 };
-    if filled < bytes.len() {
-        return Err(corrupt(filled));
+    if bytes.len() < len {
+        return Err(corrupt(bytes.len()));
     }
     Chunk::check(Bytes::from(bytes), extent.next).map_err(corrupt)
 }

@@ -12,7 +12,7 @@ use crate::segment::{
     FOOTER_BYTES, Footer, HEADER_BYTES, IndexBuilder, ProducerEntry, RecordRef, ScanEnd, Scanner,
     SegmentHeader, Step, TailVerdict, judge_tail, topic_crc,
 };
-use crate::storage::{SharedFile, Storage, StorageFile, read_file, read_full_at};
+use crate::storage::{SharedFile, Storage, StorageFile, read_file, read_full_at, read_range};
 use bytes::Bytes;
 use std::io;
 use std::path::Path;
@@ -85,9 +85,9 @@ pub(super) fn recover_recent(place: &Place<'_>, recovered: &mut Recovered, room:
     let Some(from) = entries.get(entries.len().saturating_sub(2)).map(|entry| entry.position) else { return };
     let len = (to - from) as usize;
     let Some(left) = room.checked_sub(len) else { return };
-    let mut bytes = vec![0; len];
-    let read = place.storage.open(path, false).and_then(|file| read_full_at(&*file, &mut bytes, from));
-    if read.is_ok_and(|filled| filled == len)
+    let read = place.storage.open(path, false).and_then(|file| read_range(&*file, from, len));
+    if let Ok(bytes) = read
+        && bytes.len() == len
         && let Ok(chunk) = Chunk::check(Bytes::from(bytes), recovered.end)
     {
         *room = left;
@@ -435,10 +435,7 @@ pub(super) fn judge(
     known_durable: u64,
 ) -> io::Result<TailVerdict> {
     let rest = if end.bad.is_some() {
-        let mut rest = vec![0; size.saturating_sub(end.position) as usize];
-        let filled = read_full_at(file, &mut rest, end.position)?;
-        rest.truncate(filled);
-        rest
+        read_range(file, end.position, size.saturating_sub(end.position) as usize)?
     } else {
         Vec::new()
     };

@@ -112,6 +112,14 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
     /// As `pread(2)`.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// As [`read_at`](StorageFile::read_at), at most `len` bytes, behind what the buffer has.
+    ///
+    /// # Errors
+    /// As [`read_at`](StorageFile::read_at). The buffer is as it was then.
+    fn read_into(&self, buffer: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<usize> {
+        read_into_zeros(self, buffer, len, offset)
+    }
+
     /// Writes at most `data.len()` bytes at an offset and returns how many.
     ///
     /// # Errors
@@ -161,6 +169,20 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
     fn append(&self, data: &[u8], offset: u64, written: &mut dyn FnMut()) -> Result<(), AppendError> {
         append_buffered(self, data, offset, written)
     }
+}
+
+/// [`StorageFile::read_into`] by a read into memory that is written before.
+fn read_into_zeros(
+    file: &(impl StorageFile + ?Sized),
+    buffer: &mut Vec<u8>,
+    len: usize,
+    offset: u64,
+) -> io::Result<usize> {
+    let begin = buffer.len();
+    buffer.resize(begin + len, 0);
+    let result = file.read_at(&mut buffer[begin..], offset);
+    buffer.truncate(begin + result.as_ref().map_or(0, |&count| count));
+    result
 }
 
 /// [`StorageFile::append`] by a write and a sync.
@@ -238,6 +260,24 @@ pub fn read_full_at(file: &(impl StorageFile + ?Sized), buffer: &mut [u8], offse
     Ok(filled)
 }
 
+/// Reads `len` bytes at an offset, or what there is up to the end of the file.
+///
+/// # Errors
+/// As [`StorageFile::read_at`].
+pub fn read_range(file: &(impl StorageFile + ?Sized), offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(len);
+    while bytes.len() < len {
+        let (rest, at) = (len - bytes.len(), offset + bytes.len() as u64);
+        match file.read_into(&mut bytes, rest, at) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
+}
+
 /// Reads a whole file of at most `bytes_max` bytes.
 ///
 /// # Errors
@@ -248,10 +288,7 @@ pub fn read_file(storage: &dyn Storage, path: &Path, bytes_max: u64) -> io::Resu
     if size > bytes_max {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{size} bytes, at most {bytes_max}")));
     }
-    let mut bytes = vec![0; size as usize];
-    let filled = read_full_at(&*file, &mut bytes, 0)?;
-    bytes.truncate(filled);
-    Ok(bytes)
+    read_range(&*file, 0, size as usize)
 }
 
 /// Where a file is written before it takes its name.

@@ -5,20 +5,16 @@
 
 use super::direct::{Aligned, BLOCK, Direct, Writers};
 use super::std_fs::{self, StdStorage};
-use super::{AppendError, DirEntry, Lock, SharedFile, Storage, StorageFile, append_buffered, read_full_at};
+use super::{AppendError, DirEntry, Lock, SharedFile, Storage, StorageFile};
+use super::{append_buffered, read_full_at, read_into_zeros};
 use rustix::fs::{OFlags, fdatasync, fstat, ftruncate};
 use rustix::io::{Errno, pread, pwrite};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use sws_runtime::fs::{File, OpenOptions};
-use sws_runtime::{JoinError, on_fiber, sleep, submit};
-
-/// Blocks are made ready in pieces of so many bytes, with pauses in which appends get through.
-const PREPARE_BYTES: usize = 128 * 1024;
-const PREPARE_PAUSE: Duration = Duration::from_millis(1);
+use sws_runtime::{JoinError, on_fiber, submit};
 
 /// The operating system's files, on the ring of the worker on whose fiber they are used.
 #[derive(Clone, Debug, Default)]
@@ -169,6 +165,13 @@ impl StorageFile for RingFile {
         if on_fiber() { self.file.read_at(buffer, offset) } else { Ok(pread(&self.file, buffer, offset)?) }
     }
 
+    fn read_into(&self, buffer: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<usize> {
+        match on_fiber() {
+            true => self.file.read_into(buffer, len, offset),
+            false => read_into_zeros(self, buffer, len, offset),
+        }
+    }
+
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<usize> {
         if on_fiber() { self.file.write_at(data, offset) } else { Ok(pwrite(&self.file, data, offset)?) }
     }
@@ -198,15 +201,14 @@ impl StorageFile for RingFile {
         // Not the way that the committer may be using.
         let Some(file) = self.open_direct()? else { return Ok(()) };
         let mut zeros = Aligned::default();
-        zeros.reserve(PREPARE_BYTES);
+        zeros.reserve((to - from) as usize);
         let mut at = from;
         while at < to {
-            let len = PREPARE_BYTES.min((to - at) as usize);
+            let len = (to - at) as usize;
             match file.write_at(zeros.bytes(len), at)? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 count => at += (count - count % BLOCK).max(BLOCK) as u64,
             }
-            sleep(PREPARE_PAUSE)?;
         }
         Ok(())
     }

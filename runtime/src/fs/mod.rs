@@ -84,6 +84,26 @@ impl File {
         unsafe { run_io(Lane::Main, &op, "file read", None) }.map(|count| count as usize)
     }
 
+    /// As [`read_at`](File::read_at), at most `len` bytes, behind what the buffer has: its memory need not be written before.
+    ///
+    /// # Errors
+    /// As [`read_at`](File::read_at). The buffer is as it was then.
+    pub fn read_into(&self, buffer: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<usize> {
+        buffer.reserve(len);
+        let begin = buffer.len();
+        let op = Op::Read {
+            descriptor: self.descriptor(),
+            buffer: Span::of_uninit(&mut buffer.spare_capacity_mut()[..len]),
+            offset: checked_offset(offset)?,
+        };
+        // SAFETY: the memory is the buffer's, which is borrowed until this returns.
+        let count = unsafe { run_io(Lane::Main, &op, "file read", None) }? as usize;
+        assert!(count <= len, "a read returns no more than was asked for");
+        // SAFETY: the kernel has written so many bytes behind `begin`, for which there was room.
+        unsafe { buffer.set_len(begin + count) };
+        Ok(count)
+    }
+
     /// Reads exactly `buffer.len()` bytes at an offset.
     ///
     /// # Errors

@@ -158,15 +158,13 @@ fn send_file(shared: &Rc<Shared>, facts: &RequestFacts, mut file: FileBody) -> i
             sleep(BUFFER_PAUSE)?;
             continue;
         };
-        piece.resize(wanted, 0);
-        let count = match file.source.read_at(&mut piece, file.offset) {
+        let count = match file.source.read_into(&mut piece, wanted, file.offset) {
             Ok(count @ 1..) => count,
             result => {
                 release_buffer(piece);
                 return Err(result.err().unwrap_or(io::ErrorKind::UnexpectedEof.into()));
             }
         };
-        piece.truncate(count);
         file.offset += count as u64;
         file.len -= count as u64;
         let mut piece = Some(piece);

@@ -2,14 +2,15 @@
 
 use super::parameters::{count, millis, number, pairs};
 use super::{Access, Outcome, Problem, Routes, encode, partition_of};
-use crate::body::{Body, BodyWriter};
+use crate::body::{Body, BodyWriter, FileBody, FileSource};
 use crate::context::Context;
 use crate::response::{JSON, OCTETS, Response};
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
-use sws_content::log::{FetchError, FetchMax, Log, Records};
+use sws_content::log::{FetchError, FetchMax, Log, Records, StoredRecords};
+use sws_content::storage::SharedFile;
 
 /// Bytes of records that are answered with, unless more are asked for.
 const BYTES_DEFAULT: usize = 256 * 1024;
@@ -53,6 +54,9 @@ pub(super) fn fetch(routes: &Routes, ctx: &mut Context) -> Outcome {
         let wait = question.timeout.min(budget);
         routes.log.wait_for(topic, partition, min_offset, wait).map_err(Problem::from)?;
     }
+    if let Some(stored) = question.stored(routes, topic, partition).map_err(Problem::from)? {
+        return Ok(stored);
+    }
     question.wait = question.wait.min(budget.saturating_sub(begin.elapsed()));
     let records = question.begin(&routes.log, topic, partition).map_err(Problem::from)?;
     let bytes = stored_bytes(&records);
@@ -63,7 +67,7 @@ pub(super) fn fetch(routes: &Routes, ctx: &mut Context) -> Outcome {
         records: question.records - records.len(),
         bytes: question.bytes.saturating_sub(bytes),
     };
-    let (low, high, next) = (records.low, records.high, records.next);
+    let Records { low, high, next, .. } = records;
     let is_whole = question.bytes <= PIECE_BYTES || rest.is_done();
     let mut pieces =
         Pieces { log: routes.log.clone(), topic: topic.to_owned(), partition, first: Some(records), rest };
@@ -84,11 +88,30 @@ pub(super) fn fetch(routes: &Routes, ctx: &mut Context) -> Outcome {
         }
         (false, false) => Response::stream(JSON, move |out| write_json(pieces, low, high, out)),
     };
-    let response = match question.raw {
-        true => response.with_header("sws-low", low.to_string()).with_header("sws-high", high.to_string()),
-        false => response,
-    };
+    let response = if question.raw { with_range(response, low, high) } else { response };
     Ok(response.with_header(CACHE_CONTROL, "no-store"))
+}
+
+fn with_range(response: Response, low: u64, high: u64) -> Response {
+    response.with_header("sws-low", low.to_string()).with_header("sws-high", high.to_string())
+}
+
+/// Many records of a full segment are sent as the part of its file that they are, as files are.
+fn send_stored(routes: &Routes, stored: StoredRecords, from: u64) -> Response {
+    let StoredRecords { file, position, len, low, high, next, .. } = stored;
+    routes.counters().count_fetched((next - from) as usize, len as usize);
+    let body = Body::File(FileBody { source: Box::new(StoredFile(file)), offset: position, len });
+    let response = Response::with_type(OCTETS, body).with_header("sws-next", next.to_string());
+    with_range(response, low, high).with_header(CACHE_CONTROL, "no-store")
+}
+
+/// A segment's file as the source of a body.
+struct StoredFile(SharedFile);
+
+impl FileSource for StoredFile {
+    fn read_into(&mut self, buf: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<usize> {
+        self.0.read_into(buf, len, offset)
+    }
 }
 
 impl Routes {
@@ -132,18 +155,22 @@ impl Question {
         Ok(question)
     }
 
+    /// The answer, if it is a part of a file.
+    fn stored(&self, routes: &Routes, topic: &str, partition: u32) -> Result<Option<Response>, FetchError> {
+        if !self.raw || self.records < usize::MAX || self.bytes <= PIECE_BYTES {
+            return Ok(None);
+        }
+        let offset = self.start.find(&routes.log, topic, partition)?;
+        let stored = routes.log.fetch_stored(topic, partition, offset, self.bytes as u64)?;
+        Ok(stored.map(|stored| send_stored(routes, stored, offset)))
+    }
+
     /// The first piece of the answer, for which it waits if there is none yet.
     fn begin(&self, log: &Log, topic: &str, partition: u32) -> Result<Records, FetchError> {
         let max = FetchMax { records: self.records, bytes: self.bytes.min(PIECE_BYTES) };
         let mut tries = RANGE_TRIES;
         loop {
-            let offset = match self.start {
-                Start::Offset(offset) => offset,
-                counted => {
-                    let (low, high) = log.range(topic, partition)?;
-                    counted.resolve(low, high)
-                }
-            };
+            let offset = self.start.find(log, topic, partition)?;
             tries -= 1;
             match log.fetch_wait(topic, partition, offset, max, self.wait) {
                 Err(FetchError::OutOfRange { .. })
@@ -162,6 +189,14 @@ impl Start {
             b"latest" => Ok(Start::Latest),
             [b'-', digits @ ..] => number("offset", digits).map(Start::Last),
             digits => number("offset", digits).map(Start::Offset),
+        }
+    }
+
+    /// The offset, in a partition as it is now.
+    fn find(self, log: &Log, topic: &str, partition: u32) -> Result<u64, FetchError> {
+        match self {
+            Start::Offset(offset) => Ok(offset),
+            counted => log.range(topic, partition).map(|(low, high)| counted.resolve(low, high)),
         }
     }
 

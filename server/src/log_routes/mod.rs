@@ -48,7 +48,9 @@
 //! | `format` | `json` or `raw`: the records as in `docs/segment-format.md`; so does `Accept: application/octet-stream` |
 //!
 //! The answer is `{"topic", "partition", "low", "high", "records": [...], "next"}`; raw, these numbers are the headers `Sws-Low`, `Sws-High` and
-//! `Sws-Next`. An answer of many bytes is read and sent piece by piece; a raw one has no `Sws-Next` then: go on behind its last record.
+//! `Sws-Next`. An answer of many bytes is read and sent piece by piece; a raw one has no `Sws-Next` then: go on behind its last record. Many raw
+//! records of a full segment are sent as the part of its file that they are, up to its end, with `Sws-Next`: nobody has looked at them but
+//! the first, so check the checksum of each, as a reader of files would.
 //!
 //! A `min_offset` that does not come in time is a 503 with `Retry-After`: the request is right, and the same one will be answered later. (404
 //! and 416 would say that there is no such record; 408 blames the client; 504 is for gateways.)

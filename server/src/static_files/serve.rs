@@ -420,8 +420,8 @@ fn body(file: File, offset: u64, len: u64, is_head: bool) -> io::Result<Body> {
 struct OpenFile(File);
 
 impl FileSource for OpenFile {
-    fn read_at(&mut self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buf, offset)
+    fn read_into(&mut self, buf: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<usize> {
+        self.0.read_into(buf, len, offset)
     }
 }
 
