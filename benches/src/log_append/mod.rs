@@ -12,6 +12,7 @@ use crate::log_client::protocol::TOPIC;
 use crate::log_client::server::{self, Folder};
 use crate::process::Server;
 use crate::table::{Figure, Row};
+use floor::Way;
 use local::{Append, PIECE_BYTES, Took};
 
 /// What to measure.
@@ -82,19 +83,26 @@ pub fn measure_send(plan: &Plan) -> io::Result<Vec<Row>> {
     let first = local::segments(folder.path())?.into_iter().next();
     let first = first.ok_or_else(|| io::Error::other("the log has no segment"))?;
     let name = first.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-    let mut floor = floor::start(&first, &plan.server_cpus)?;
+    let mut sendfile = floor::start(Way::Sendfile, &first, &plan.server_cpus)?;
+    let mut splice = floor::start(Way::Splice, &first, &plan.server_cpus)?;
     let mut running = server::start_sws_over(&plan.sws, folder, &[], &plan.server_cpus)?;
     let raw = format!("/topics/{TOPIC}/0?offset=0&format=raw&max_bytes={}", plan.answer_bytes);
     let file = format!("/{TOPIC}/0/{name}");
-    let mut rows =
-        vec![row("sws, raw fetch", false), row("sws, the same file", false), row("sendfile", true)];
+    let mut rows = vec![
+        row("sws, raw fetch", false),
+        row("sws, the same file", false),
+        row("sendfile", true),
+        row("splice on a ring", false),
+    ];
     for _ in 0..plan.runs {
         rows[0].runs.push(send(plan, &running.server, &raw)?);
         rows[1].runs.push(send(plan, &running.server, &file)?);
-        rows[2].runs.push(send(plan, &floor, "/")?);
+        rows[2].runs.push(send(plan, &sendfile, "/")?);
+        rows[3].runs.push(send(plan, &splice, "/")?);
     }
     running.server.stop()?;
-    floor.stop()?;
+    sendfile.stop()?;
+    splice.stop()?;
     Ok(rows)
 }
 
