@@ -37,7 +37,7 @@ mod watch;
 pub mod workers;
 
 pub use block_on::block_on;
-pub use conn::{Conn, ConnId, Data, EventHandler, HandlerId, Held, SendError, with_conn};
+pub use conn::{Conn, ConnId, Data, EventHandler, HandlerId, Held, Pipe, SendError, acquire_pipe, with_conn};
 pub use fiber::{
     Cancelled, FiberId, FiberInfo, JoinError, JoinHandle, Run, StackStats, TimedOut, park, sleep, timeout,
     unpark, yield_now,

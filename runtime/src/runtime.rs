@@ -380,6 +380,7 @@ pub(crate) fn stats_of(core: &Core) -> Stats {
         ring: ring.stats(),
         receive_buffers: ring.buffers().map(sws_rings::BufferRing::stats).unwrap_or_default(),
         buffer_bytes: buffers.in_use_bytes,
+        pipes: core.conns.pipes.in_use(),
         buffer_bytes_high_water: buffers.high_water_bytes,
         buffers_refused: buffers.refused,
         large_blocks: core.large.borrow().stats().in_use_blocks,

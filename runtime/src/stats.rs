@@ -87,6 +87,8 @@ pub struct Stats {
     pub buffer_bytes_high_water: usize,
     /// Pooled buffers refused at the bound.
     pub buffers_refused: u64,
+    /// Pipes in use, through which files go to connections.
+    pub pipes: usize,
     /// Blocks of 1 MB in use.
     pub large_blocks: usize,
     /// The most there were.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
 
 use bytes::{Buf, Bytes};
 use http::StatusCode;
@@ -39,6 +40,11 @@ pub(crate) trait BodySource {
 pub(crate) trait FileSource: Send {
     /// Reads at most `len` bytes at `offset`, behind what `buf` has; 0 means the end of the file.
     fn read_into(&mut self, buf: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<usize>;
+
+    /// The file itself, if it is one.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// The body of a request, read once, as [`std::io::Read`] or whole.

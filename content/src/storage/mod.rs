@@ -19,6 +19,7 @@ pub use std_fs::StdStorage;
 
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -125,6 +126,11 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
     /// # Errors
     /// As `pwrite(2)`.
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<usize>;
+
+    /// The open file of the operating system, for those who pass its bytes on without looking at them.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// Waits until the content is on the disk. After an error nothing is known of what was written since the last sync that
     /// succeeded, also when a later one does.

@@ -10,7 +10,7 @@ use super::{append_buffered, read_full_at, read_into_zeros};
 use rustix::fs::{OFlags, fdatasync, fstat, ftruncate};
 use rustix::io::{Errno, pread, pwrite};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sws_runtime::fs::{File, OpenOptions};
@@ -174,6 +174,10 @@ impl StorageFile for RingFile {
 
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<usize> {
         if on_fiber() { self.file.write_at(data, offset) } else { Ok(pwrite(&self.file, data, offset)?) }
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_fd())
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -123,8 +123,9 @@ impl Conns {
     /// Ends what is in flight, each by its token: the kernel finds that at once, where a cancellation by descriptor looks through
     /// every operation of the ring, a million of them with a million connections.
     fn cancel_all(&self, core: &Core, id: ConnId, flags: u32) {
+        let sending = self.in_flight_kind(id);
         let in_flight =
-            [(flag::RECEIVING, OpKind::Recv), (flag::POLLING, OpKind::Poll), (flag::SENDING, OpKind::Send)];
+            [(flag::RECEIVING, OpKind::Recv), (flag::POLLING, OpKind::Poll), (flag::SENDING, sending)];
         for (_, kind) in in_flight.into_iter().filter(|(flag, _)| flags & flag != 0) {
             let target = Token::new(Owner::Slot, kind, id.index, id.generation);
             self.submit_plain(core, id, Op::Cancel { target });

@@ -373,6 +373,15 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
         self.core.conns.push_buffer(self.id, buffer)
     }
 
+    /// Queues what is in a [`Pipe`](crate::Pipe), whatever waits already.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] when the connection is closing; the pipe is given back.
+    pub fn push_pipe(&mut self, pipe: super::Pipe) -> Result<(), SendError> {
+        self.settle();
+        self.core.conns.push_pipe(self.id, pipe)
+    }
+
     /// Lets `f` write output of about `len` bytes in place. Beyond the bound of [`send`](Conn::send) nothing is refused:
     /// this is for answers, whose number the caller bounds. A fiber must not wait in `f`: that panics. When `f` panics, nothing is queued.
     ///

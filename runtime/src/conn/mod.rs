@@ -17,12 +17,14 @@ mod close;
 mod fanout;
 mod handler;
 mod output;
+mod pipe;
 mod quiet;
 mod receive;
 mod service;
 
 pub use handler::{Conn, Data, EventHandler, Held, with_conn};
 pub use output::SendError;
+pub use pipe::{Pipe, acquire_pipe};
 pub use service::HandlerId;
 pub use sws_stackpool::SlotId as ConnId;
 
@@ -32,9 +34,11 @@ use accept::Listener;
 use backlog::Backlog;
 use handler::Workspace;
 use output::Output;
+use pipe::Pipes;
 use service::ServiceEntry;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::rc::Rc;
 use sws_rings::{Completion, Descriptor, Op, OpKind, Owner, Token};
 use sws_stackpool::{SlotState, StackPool, StackSlot, TieredBuffers, Wheel, wheel};
 
@@ -126,6 +130,7 @@ pub(crate) struct Conns {
     /// The connection whose handler is being told that too much waited.
     last_word: Cell<Option<ConnId>>,
     pub(crate) buffers: RefCell<TieredBuffers>,
+    pub(crate) pipes: Rc<Pipes>,
     dirty: RefCell<Vec<ConnId>>,
     leftover: RefCell<VecDeque<ConnId>>,
     doomed: RefCell<VecDeque<ConnId>>,
@@ -146,6 +151,7 @@ impl Conns {
             backlogs: RefCell::new(Lent::new()),
             overflowed: RefCell::new(Vec::new()),
             last_word: Cell::new(None),
+            pipes: Rc::default(),
             buffers: RefCell::new(TieredBuffers::new(
                 limits.buffer_bytes_max,
                 limits.buffer_bytes_cached_max,
@@ -183,7 +189,7 @@ impl Conns {
         let id = id(completion.token);
         match completion.token.kind() {
             OpKind::Recv => self.on_receive(core, id, completion),
-            OpKind::Send => self.on_sent(core, id, completion.result),
+            OpKind::Send | OpKind::Splice => self.on_sent(core, id, completion.result),
             OpKind::Poll => self.on_poll(core, id, completion.result, completion.more),
             OpKind::Close => self.on_closed(core, id),
             OpKind::Cancel => {

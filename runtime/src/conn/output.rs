@@ -6,6 +6,7 @@
 //! completion, and the output is not released before that. A piece's bytes are on the heap, so moving the piece in its queue
 //! does not move them; the last piece is appended to only when it is not in flight.
 
+use super::pipe::Pipe;
 use super::{ConnId, Conns, descriptor, flag};
 use crate::core::Core;
 use crate::limits::{COPY_MAX, Overflow, PIECES_PER_SEND};
@@ -15,7 +16,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use sws_rings::{Message, Op, Span};
+use sws_rings::{Message, Op, OpKind, Span};
 use sws_stackpool::{NONE, SlotState, TieredBuffers};
 
 /// Bytes of the first piece of an output, and of further ones.
@@ -65,13 +66,24 @@ enum Piece {
     Pooled(Vec<u8>),
     /// Bytes that others share.
     Shared(Bytes),
+    /// A part of a file.
+    Piped(Pipe),
 }
 
 impl Piece {
+    /// What is in memory of it.
     fn bytes(&self) -> &[u8] {
         match self {
             Piece::Pooled(buffer) => buffer,
             Piece::Shared(bytes) => bytes,
+            Piece::Piped(_) => &[],
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Piece::Piped(pipe) => pipe.len(),
+            Piece::Pooled(_) | Piece::Shared(_) => self.bytes().len(),
         }
     }
 }
@@ -158,11 +170,15 @@ impl Output {
 
     /// The operation that sends the pieces at the front.
     fn send(&mut self, descriptor: sws_rings::Descriptor) -> Op {
-        if self.pieces.len() == 1 {
+        if let Some(Piece::Piped(pipe)) = self.pieces.front() {
             self.in_flight = 1;
+            return pipe.drain(pipe.len() - self.sent, descriptor);
+        }
+        let in_memory = self.pieces.iter().take(PIECES_PER_SEND);
+        self.in_flight = in_memory.take_while(|piece| !matches!(piece, Piece::Piped(_))).count();
+        if self.in_flight == 1 {
             return Op::Send { descriptor, data: Span::of(&self.pieces[0].bytes()[self.sent..]) };
         }
-        self.in_flight = self.pieces.len().min(PIECES_PER_SEND);
         let message = self.message.get_or_insert_with(Message::new);
         let pieces = self.pieces.iter().take(self.in_flight).enumerate();
         let sent = self.sent;
@@ -172,13 +188,21 @@ impl Output {
         Op::SendVectored { descriptor, message: message.span() }
     }
 
+    /// What the send in flight is.
+    fn in_flight_kind(&self) -> OpKind {
+        match self.pieces.front() {
+            Some(Piece::Piped(_)) => OpKind::Splice,
+            _ => OpKind::Send,
+        }
+    }
+
     /// Takes what was sent from the front; `release` gets the pieces that are done with.
     fn advance(&mut self, mut sent: usize, mut release: impl FnMut(Piece)) {
         self.in_flight = 0;
         self.pending = self.pending.saturating_sub(sent);
         sent += self.sent;
         while let Some(front) = self.pieces.front() {
-            let len = front.bytes().len();
+            let len = front.len();
             if sent < len {
                 break;
             }
@@ -323,6 +347,24 @@ impl Conns {
         Ok(())
     }
 
+    /// Queues what is in a pipe.
+    pub(super) fn push_pipe(&self, id: ConnId, pipe: Pipe) -> Result<(), SendError> {
+        let handle = self.output_of(id).ok_or(SendError::Closed)?;
+        let mut outputs = self.outputs.borrow_mut();
+        let output = &mut outputs.values[handle as usize];
+        output.pending += pipe.len();
+        output.pieces.push_back(Piece::Piped(pipe));
+        Ok(())
+    }
+
+    /// The kind of the send that is in flight.
+    pub(super) fn in_flight_kind(&self, id: ConnId) -> OpKind {
+        match self.with(id, |slot| slot.output) {
+            None | Some(NONE) => OpKind::Send,
+            Some(handle) => self.outputs.borrow().values[handle as usize].in_flight_kind(),
+        }
+    }
+
     pub(super) fn pending_output(&self, id: ConnId) -> usize {
         match self.with(id, |slot| slot.output) {
             None | Some(NONE) => 0,
@@ -378,11 +420,14 @@ impl Conns {
             outputs.values[handle as usize].advance(result.unwrap_or(0) as usize, |piece| match piece {
                 Piece::Pooled(buffer) => buffers.release(buffer),
                 Piece::Shared(bytes) => done.push(bytes),
+                Piece::Piped(mut pipe) => pipe.set_drained(),
             });
         }
         guarded(|| drop(done));
         match result {
             _ if flags & flag::DOOMED != 0 => self.drop_output(id),
+            // Nothing is ever sent by halves without an error; whatever it is, asking again would be without end.
+            Ok(0) => self.doom(id),
             Ok(_) | Err(libc::EINTR | libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => {
                 self.start_send(core, id)
             }
@@ -416,6 +461,7 @@ impl Conns {
                 match piece {
                     Piece::Pooled(buffer) => buffers.release(buffer),
                     Piece::Shared(bytes) => done.push(bytes),
+                    Piece::Piped(pipe) => drop(pipe),
                 }
             }
             (output.sent, output.pending, output.in_flight) = (0, 0, 0);

@@ -11,7 +11,9 @@ use http::header::CONNECTION;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
-use sws_runtime::{Conn, SendError, acquire_buffer, release_buffer, sleep, with_conn};
+use sws_runtime::{
+    Cancelled, Conn, Pipe, SendError, acquire_buffer, acquire_pipe, release_buffer, sleep, with_conn,
+};
 
 /// A body up to this size is copied behind its head, into the same buffer.
 const INLINE_MAX: usize = 4096;
@@ -19,6 +21,8 @@ const INLINE_MAX: usize = 4096;
 const HEAD_ESTIMATE: usize = 256;
 /// Bytes of a file read at once.
 const FILE_PIECE: usize = 64 * 1024;
+/// Bytes of a file from which on it is not copied.
+const SPLICE_MIN: u64 = Pipe::BYTES as u64;
 /// Between two tries to get a buffer when all are in use.
 const BUFFER_PAUSE: Duration = Duration::from_millis(5);
 
@@ -146,40 +150,69 @@ fn push(facts: &RequestFacts, bytes: Bytes) -> io::Result<()> {
     Ok(queued.unwrap_or(Err(SendError::Closed))?)
 }
 
-/// Reads a file piece by piece into pooled buffers, as fast as the peer takes them. One that became shorter than was promised is
-/// an error.
+/// Sends a file, as fast as the peer takes it: without copying it while there is much to come, then piece by piece through pooled
+/// buffers. One that became shorter than was promised is an error.
 fn send_file(shared: &Rc<Shared>, facts: &RequestFacts, mut file: FileBody) -> io::Result<()> {
     let writer = ConnWriter::new(shared, facts, false);
+    let mut can_splice = true;
     while file.len > 0 {
-        writer.wait_for_room(FILE_PIECE)?;
-        let wanted = usize::try_from(file.len).unwrap_or(usize::MAX).min(FILE_PIECE);
-        let Some(mut piece) = acquire_buffer(wanted) else {
-            // Other connections hold them all, and give them back as their peers read.
-            sleep(BUFFER_PAUSE)?;
-            continue;
-        };
-        let count = match file.source.read_into(&mut piece, wanted, file.offset) {
-            Ok(count @ 1..) => count,
-            result => {
-                release_buffer(piece);
-                return Err(result.err().unwrap_or(io::ErrorKind::UnexpectedEof.into()));
+        let splices = can_splice && file.len >= SPLICE_MIN;
+        writer.wait_for_room(if splices { Pipe::BYTES } else { FILE_PIECE })?;
+        let done = match splices.then(acquire_pipe).flatten() {
+            Some(pipe) => {
+                let spliced = splice_piece(facts, &file, pipe)?;
+                can_splice = spliced.is_some();
+                spliced
             }
+            None => copy_piece(facts, &mut file)?,
         };
-        file.offset += count as u64;
-        file.len -= count as u64;
-        let mut piece = Some(piece);
-        let queued =
-            with_conn::<HttpConn, _>(facts.id, |conn| piece.take().map(|piece| conn.push_buffer(piece)));
-        match (queued.flatten(), piece) {
-            (Some(Ok(())), _) => {}
-            (Some(Err(error)), _) => return Err(error.into()),
-            (None, unused) => {
-                if let Some(piece) = unused {
-                    release_buffer(piece);
-                }
-                return Err(SendError::Closed.into());
-            }
-        }
+        let count = done.unwrap_or(0) as u64;
+        file.offset += count;
+        file.len -= count;
     }
     Ok(())
+}
+
+/// Queues the next piece of a file without copying it: how many bytes, or `None` if that cannot be done with this file.
+fn splice_piece(facts: &RequestFacts, file: &FileBody, mut pipe: Pipe) -> io::Result<Option<usize>> {
+    let Some(descriptor) = file.source.descriptor() else { return Ok(None) };
+    let count = match pipe.fill(descriptor, file.offset, file.len) {
+        Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(count) => count,
+        Err(error) if error.get_ref().is_some_and(|inner| inner.is::<Cancelled>()) => return Err(error),
+        // Reading it will say what is wrong, if anything is.
+        Err(_) => return Ok(None),
+    };
+    let queued = with_conn::<HttpConn, _>(facts.id, |conn| conn.push_pipe(pipe));
+    queued.unwrap_or(Err(SendError::Closed))?;
+    Ok(Some(count))
+}
+
+/// Queues the next piece of a file in a pooled buffer: how many bytes, or `None` if there is none at the moment.
+fn copy_piece(facts: &RequestFacts, file: &mut FileBody) -> io::Result<Option<usize>> {
+    let wanted = usize::try_from(file.len).unwrap_or(usize::MAX).min(FILE_PIECE);
+    let Some(mut piece) = acquire_buffer(wanted) else {
+        // Other connections hold them all, and give them back as their peers read.
+        sleep(BUFFER_PAUSE)?;
+        return Ok(None);
+    };
+    let count = match file.source.read_into(&mut piece, wanted, file.offset) {
+        Ok(count @ 1..) => count,
+        result => {
+            release_buffer(piece);
+            return Err(result.err().unwrap_or(io::ErrorKind::UnexpectedEof.into()));
+        }
+    };
+    let mut piece = Some(piece);
+    let queued = with_conn::<HttpConn, _>(facts.id, |conn| piece.take().map(|piece| conn.push_buffer(piece)));
+    match (queued.flatten(), piece) {
+        (Some(Ok(())), _) => Ok(Some(count)),
+        (Some(Err(error)), _) => Err(error.into()),
+        (None, unused) => {
+            if let Some(piece) = unused {
+                release_buffer(piece);
+            }
+            Err(SendError::Closed.into())
+        }
+    }
 }

@@ -8,6 +8,7 @@ use crate::response::{JSON, OCTETS, Response};
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use std::io::{self, Write};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 use sws_content::log::{FetchError, FetchMax, Log, Records, StoredRecords};
 use sws_content::storage::SharedFile;
@@ -111,6 +112,10 @@ struct StoredFile(SharedFile);
 impl FileSource for StoredFile {
     fn read_into(&mut self, buf: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<usize> {
         self.0.read_into(buf, len, offset)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.0.descriptor()
     }
 }
 

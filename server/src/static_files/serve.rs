@@ -27,6 +27,7 @@ use http::{Method, StatusCode};
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -422,6 +423,10 @@ struct OpenFile(File);
 impl FileSource for OpenFile {
     fn read_into(&mut self, buf: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<usize> {
         self.0.read_into(buf, len, offset)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
     }
 }
 

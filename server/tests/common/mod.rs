@@ -54,6 +54,7 @@ pub fn settle(server: Running) {
             && stats.fiber_ops == 0
             && stats.receive_buffers.leases == 0
             && stats.buffer_bytes == 0
+            && stats.pipes == 0
     });
     server.shutdown();
 }
