@@ -13,7 +13,7 @@ use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use sws_runtime::block_on;
 
 /// Alignment of memory, offsets and lengths. Every disk takes it.
@@ -22,6 +22,8 @@ pub(super) const BLOCK: usize = 4096;
 const KEPT_MAX: usize = 256 * 1024;
 /// Threads that write, at most. Each partition has one write at a time.
 const THREADS_MAX: usize = 4;
+/// Zeros that are written at once.
+const ZEROS_MAX: usize = 512 * 1024;
 
 /// Bytes that begin at a multiple of [`BLOCK`].
 #[derive(Debug, Default)]
@@ -44,22 +46,8 @@ impl Aligned {
     }
 }
 
-/// A write on its way to a thread, and back.
-struct Job {
-    file: Arc<OwnedFd>,
-    staging: Aligned,
-    len: usize,
-    offset: u64,
-    reply: oneshot::Sender<(Aligned, io::Result<()>)>,
-}
-
-impl Job {
-    fn run(mut self) {
-        let result = write_durable(&self.file, self.staging.bytes(self.len), self.offset);
-        // Who asked may be gone.
-        let _ = self.reply.send((self.staging, result));
-    }
-}
+/// What a thread is to do; it answers by itself.
+type Job = Box<dyn FnOnce(&Shared) + Send>;
 
 #[derive(Default)]
 struct Queue {
@@ -69,24 +57,51 @@ struct Queue {
     is_closed: bool,
 }
 
-/// Threads that write. They start when they are needed, and end with the last who may need them.
 #[derive(Default)]
-pub(super) struct Writers(Arc<(Mutex<Queue>, Condvar)>);
+struct Shared {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    zeros: OnceLock<Aligned>,
+}
 
-impl std::fmt::Debug for Writers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Writers").field("threads", &lock(&self.0.0).threads).finish()
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn zeros(&self) -> &[u8] {
+        let zeros = self.zeros.get_or_init(|| {
+            let mut zeros = Aligned::default();
+            zeros.reserve(ZEROS_MAX);
+            zeros
+        });
+        &zeros.memory[zeros.start..][..ZEROS_MAX]
     }
 }
 
-fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
+/// Threads that write. They start when they are needed, and end with the last who may need them.
+#[derive(Default)]
+pub(super) struct Writers(Arc<Shared>);
+
+impl std::fmt::Debug for Writers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writers").field("threads", &self.0.lock().threads).finish()
+    }
 }
 
 impl Writers {
+    /// Has a thread do something, and suspends the fiber until it is done.
+    fn run<T: Send + 'static>(&self, job: impl FnOnce(&Shared) -> T + Send + 'static) -> io::Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.push(Box::new(move |shared| {
+            // Who asked may be gone.
+            let _ = reply.send(job(shared));
+        }))?;
+        block_on(answer)?.map_err(|_| io::Error::other("the write was dropped"))
+    }
+
     fn push(&self, job: Job) -> io::Result<()> {
-        let (queue, wake) = &*self.0;
-        let mut queue = lock(queue);
+        let mut queue = self.0.lock();
         queue.jobs.push_back(job);
         // One that has just answered takes the next job sooner than another would wake.
         let is_short = queue.threads == 0 || queue.jobs.len() > queue.idle + 1;
@@ -104,32 +119,45 @@ impl Writers {
             }
         }
         drop(queue);
-        wake.notify_one();
+        self.0.wake.notify_one();
+        Ok(())
+    }
+
+    /// Writes zeros from one multiple of [`BLOCK`] to another, past the page cache and without waiting until they are on the disk.
+    pub(super) fn zero(&self, file: &Arc<OwnedFd>, from: u64, to: u64) -> io::Result<()> {
+        let mut at = from;
+        while at < to {
+            let (file, offset, len) = (Arc::clone(file), at, ZEROS_MAX.min((to - at) as usize));
+            self.run(move |shared| {
+                write_whole(&file, &shared.zeros()[..len], offset, ReadWriteFlags::empty())
+            })??;
+            at += len as u64;
+        }
         Ok(())
     }
 }
 
 impl Drop for Writers {
     fn drop(&mut self) {
-        lock(&self.0.0).is_closed = true;
-        self.0.1.notify_all();
+        self.0.lock().is_closed = true;
+        self.0.wake.notify_all();
     }
 }
 
-fn work((queue, wake): &(Mutex<Queue>, Condvar)) {
-    let mut guard = lock(queue);
+fn work(shared: &Shared) {
+    let mut queue = shared.lock();
     loop {
-        if let Some(job) = guard.jobs.pop_front() {
-            drop(guard);
-            job.run();
-            guard = lock(queue);
-        } else if guard.is_closed {
-            guard.threads -= 1;
+        if let Some(job) = queue.jobs.pop_front() {
+            drop(queue);
+            job(shared);
+            queue = shared.lock();
+        } else if queue.is_closed {
+            queue.threads -= 1;
             return;
         } else {
-            guard.idle += 1;
-            guard = wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
-            guard.idle -= 1;
+            queue.idle += 1;
+            queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
         }
     }
 }
@@ -146,8 +174,8 @@ pub(super) struct Direct {
 
 impl Direct {
     /// Over a file that was opened with O_DIRECT.
-    pub(super) fn new(file: OwnedFd) -> Direct {
-        Direct { file: Arc::new(file), staging: Aligned::default(), end: u64::MAX, tail: Vec::new() }
+    pub(super) fn new(file: Arc<OwnedFd>) -> Direct {
+        Direct { file, staging: Aligned::default(), end: u64::MAX, tail: Vec::new() }
     }
 
     /// Writes `data` at an offset, and suspends the fiber until it is on the disk. `read` reads the file; it is asked for the block that
@@ -176,10 +204,11 @@ impl Direct {
         bytes[before..len].copy_from_slice(data);
         bytes[len..].fill(0);
         self.end = u64::MAX;
-        let (reply, answer) = oneshot::channel();
-        let staging = std::mem::take(&mut self.staging);
-        writers.push(Job { file: Arc::clone(&self.file), staging, len: padded, offset: block, reply })?;
-        let (staging, result) = block_on(answer)?.map_err(|_| io::Error::other("the write was dropped"))?;
+        let (file, mut staging) = (Arc::clone(&self.file), std::mem::take(&mut self.staging));
+        let (staging, result) = writers.run(move |_| {
+            let result = write_whole(&file, staging.bytes(padded), block, ReadWriteFlags::DSYNC);
+            (staging, result)
+        })?;
         self.staging = staging;
         result?;
         self.end = offset + data.len() as u64;
@@ -194,9 +223,9 @@ impl Direct {
 }
 
 /// Writes all, again from the last whole block after a short write.
-fn write_durable(file: impl AsFd, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+fn write_whole(file: impl AsFd, mut bytes: &[u8], mut offset: u64, flags: ReadWriteFlags) -> io::Result<()> {
     while !bytes.is_empty() {
-        let count = match pwritev2(&file, &[IoSlice::new(bytes)], offset, ReadWriteFlags::DSYNC) {
+        let count = match pwritev2(&file, &[IoSlice::new(bytes)], offset, flags) {
             Err(Errno::INTR) => continue,
             result => result?,
         };

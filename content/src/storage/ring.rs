@@ -3,7 +3,7 @@
 //! Reading, writing and syncing are operations of the ring. What happens once for a segment (names, folders, reserving blocks) goes
 //! to the pool for CPU work as plain calls. Appending goes past the page cache where the file system lets it, on a thread of its own. Off a fiber everything is a plain call, so that a log can be opened before its worker runs.
 
-use super::direct::{Aligned, BLOCK, Direct, Writers};
+use super::direct::{Direct, Writers};
 use super::std_fs::{self, StdStorage};
 use super::{AppendError, DirEntry, Lock, SharedFile, Storage, StorageFile};
 use super::{append_buffered, read_full_at, read_into_zeros};
@@ -12,7 +12,7 @@ use rustix::io::{Errno, pread, pwrite};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use sws_runtime::fs::{File, OpenOptions};
 use sws_runtime::{JoinError, on_fiber, submit};
 
@@ -27,6 +27,8 @@ pub struct RingStorage {
 struct RingFile {
     file: File,
     writers: Arc<Writers>,
+    /// The same file past the page cache; `None` where the file system cannot.
+    direct: OnceLock<Option<Arc<OwnedFd>>>,
     /// Taken out while it is used.
     append: Mutex<Append>,
 }
@@ -48,18 +50,29 @@ impl RingFile {
         self.file.as_fd().try_clone_to_owned()
     }
 
-    /// Takes the way to append; the file is opened a second time for it.
+    /// Takes the way to append.
     fn take_append(&self) -> io::Result<Append> {
         let known = std::mem::replace(&mut *self.lock(), Append::Buffered);
         let Append::Unknown = known else { return Ok(known) };
-        match self.open_direct() {
-            Ok(Some(file)) => Ok(Append::Direct(Box::new(Direct::new(OwnedFd::from(file))))),
+        match self.direct() {
+            Ok(Some(file)) => Ok(Append::Direct(Box::new(Direct::new(file)))),
             Ok(None) => Ok(Append::Buffered),
             Err(error) => {
                 *self.lock() = Append::Unknown;
                 Err(error)
             }
         }
+    }
+
+    /// The file past the page cache, opened when it is first wanted.
+    fn direct(&self) -> io::Result<Option<Arc<OwnedFd>>> {
+        let known = self.direct.get();
+        if let Some(known) = known {
+            return Ok(known.clone());
+        }
+        let opened = self.open_direct()?.map(|file| Arc::new(OwnedFd::from(file)));
+        // Another fiber may have opened it meanwhile: either will do.
+        Ok(self.direct.get_or_init(|| opened).clone())
     }
 
     /// Opens the file past the page cache. `None` where the file system has no such way.
@@ -101,6 +114,7 @@ impl RingStorage {
         Arc::new(RingFile {
             file: File::from(OwnedFd::from(file)),
             writers: Arc::clone(&self.writers),
+            direct: OnceLock::new(),
             append: Mutex::new(Append::Unknown),
         })
     }
@@ -202,19 +216,8 @@ impl StorageFile for RingFile {
         if !on_fiber() {
             return Ok(());
         }
-        // Not the way that the committer may be using.
-        let Some(file) = self.open_direct()? else { return Ok(()) };
-        let mut zeros = Aligned::default();
-        zeros.reserve((to - from) as usize);
-        let mut at = from;
-        while at < to {
-            let len = (to - at) as usize;
-            match file.write_at(zeros.bytes(len), at)? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                count => at += (count - count % BLOCK).max(BLOCK) as u64,
-            }
-        }
-        Ok(())
+        let Some(file) = self.direct()? else { return Ok(()) };
+        self.writers.zero(&file, from, to)
     }
 
     fn append(&self, data: &[u8], offset: u64, written: &mut dyn FnMut()) -> Result<(), AppendError> {
