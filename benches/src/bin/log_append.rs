@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use benches::compare::default_load_cpu;
+use benches::log_append::local::Medium;
 use benches::log_append::{Plan, floor, folder_or_default, measure_append, measure_fetch, measure_send};
 use benches::log_client::server;
 use benches::sys;
@@ -63,19 +64,16 @@ fn main() -> io::Result<()> {
     };
     println!("Median (least–greatest) of {} runs, ratio to the plain loop\n", plan.runs);
     let wants = |part: &str| args.part.iter().any(|wanted| wanted == part);
-    if wants("append") {
-        println!(
-            "#### Appending {} MiB without a sync\n\n{}",
-            args.mib,
-            markdown("by", &measure_append(&plan)?)
-        );
-    }
-    if wants("fetch") {
-        println!(
-            "#### Reading {} MiB of sealed segments\n\n{}",
-            args.mib,
-            markdown("by", &measure_fetch(&plan)?)
-        );
+    for medium in Medium::ALL {
+        let (mib, place) = (args.mib, medium.name());
+        if wants("append") {
+            let table = markdown("by", &measure_append(&plan, medium)?);
+            println!("#### Appending {mib} MiB, at the end {place}\n\n{table}");
+        }
+        if wants("fetch") {
+            let table = markdown("by", &measure_fetch(&plan, medium)?);
+            println!("#### Reading {mib} MiB of sealed segments, at the beginning {place}\n\n{table}");
+        }
     }
     if wants("send") {
         println!("#### {} MiB by HTTP\n\n{}", args.answer_mib, markdown("server", &measure_send(&plan)?));

@@ -1,7 +1,10 @@
 //! Through the library: appending without a sync, and reading sealed segments.
+//!
+//! Unsafe: one call over a descriptor that the function has open.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -54,6 +57,28 @@ impl Append {
     }
 }
 
+/// Where what is appended, or read, is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// In the page cache.
+    Cache,
+    /// On the disk: all of it at the end of appending, none of it elsewhere when reading begins.
+    Disk,
+}
+
+impl Medium {
+    /// Both.
+    pub const ALL: [Medium; 2] = [Medium::Cache, Medium::Disk];
+
+    /// In a heading.
+    pub fn name(self) -> &'static str {
+        match self {
+            Medium::Cache => "in the page cache",
+            Medium::Disk => "on the disk",
+        }
+    }
+}
+
 /// Bytes that were handled, the time, and this process's CPU time.
 #[derive(Clone, Copy, Debug)]
 pub struct Took {
@@ -72,17 +97,20 @@ fn timed(work: impl FnOnce() -> io::Result<u64>) -> io::Result<Took> {
 }
 
 /// Appends so many bytes of payload in a new folder.
-pub fn append(who: Append, dir: &Path, bytes: u64) -> io::Result<Took> {
+pub fn append(who: Append, medium: Medium, dir: &Path, bytes: u64) -> io::Result<Took> {
     let pieces = bytes.div_ceil(PIECE_BYTES as u64) as usize;
     let path = dir.join("plain");
     match who {
-        Append::Written => append_log(dir, pieces, FIBERS),
-        Append::None => append_log(dir, pieces, 1),
+        Append::Written => append_log(dir, medium, pieces, FIBERS),
+        Append::None => append_log(dir, medium, pieces, 1),
         Append::Plain => {
             let piece = payload(PIECE_BYTES).into_bytes();
             let mut file = File::create(path)?;
             timed(|| {
                 (0..pieces).try_for_each(|_| file.write_all(&piece))?;
+                if medium == Medium::Disk {
+                    file.sync_data()?;
+                }
                 Ok((pieces * PIECE_BYTES) as u64)
             })
         }
@@ -92,6 +120,9 @@ pub fn append(who: Append, dir: &Path, bytes: u64) -> io::Result<Took> {
                 .arg("if=/dev/zero")
                 .arg(format!("of={}", path.display()))
                 .arg(format!("bs={PIECE_BYTES}"));
+            if medium == Medium::Disk {
+                command.arg("conv=fdatasync");
+            }
             command.arg(format!("count={pieces}")).stdin(Stdio::null()).stderr(Stdio::null());
             let mut took = timed(|| match command.status()?.success() {
                 true => Ok((pieces * PIECE_BYTES) as u64),
@@ -103,7 +134,7 @@ pub fn append(who: Append, dir: &Path, bytes: u64) -> io::Result<Took> {
     }
 }
 
-fn append_log(dir: &Path, pieces: usize, fibers: usize) -> io::Result<Took> {
+fn append_log(dir: &Path, medium: Medium, pieces: usize, fibers: usize) -> io::Result<Took> {
     let (log, _) = Log::open(dir).map_err(io::Error::other)?;
     let runtime = Runtime::new(Default::default()).map_err(io::Error::other)?;
     runtime.block_on_fiber(move || {
@@ -117,6 +148,9 @@ fn append_log(dir: &Path, pieces: usize, fibers: usize) -> io::Result<Took> {
                 .collect();
             for producer in producers {
                 producer.join().map_err(|error| io::Error::other(error.to_string()))??;
+            }
+            if medium == Medium::Disk {
+                log.flush(TOPIC).map_err(io::Error::other)?;
             }
             Ok((pieces * PIECE_BYTES) as u64)
         });
@@ -149,6 +183,19 @@ pub fn fill(dir: &Path, bytes: u64, segment_bytes: u64) -> io::Result<()> {
         log.close();
         Ok(())
     })
+}
+
+/// Has the page cache forget the segments of a log.
+pub fn forget(dir: &Path) -> io::Result<()> {
+    for path in segments(dir)? {
+        let file = File::open(path)?;
+        // SAFETY: takes no pointers; the descriptor is open.
+        match unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) } {
+            0 => {}
+            errno => return Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+    Ok(())
 }
 
 /// Reads the whole log through fetches of 1 MB: bytes as they are stored.
