@@ -382,6 +382,8 @@ fn check_compacted(log: &Log) {
     let (offset, _) = found[0];
     let from_gap = all(log, "t", 0, offset + 1);
     assert_eq!(from_gap, found[1..], "reading can begin in a gap");
+    let stored = log.fetch_stored("t", 0, offset, u64::MAX).expect("no error");
+    assert!(stored.is_none(), "there are gaps in it: {stored:?}");
 }
 
 #[test]

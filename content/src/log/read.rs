@@ -162,6 +162,20 @@ impl Partition {
         offset: u64,
         bytes_max: u64,
     ) -> Result<Option<StoredRecords>, FetchError> {
+        match self.find_stored(core, offset, bytes_max) {
+            Err(FetchError::Cancelled) => Err(FetchError::Cancelled),
+            // Retention or compaction may just have taken the file. Who fetches meets what is wrong, if anything is.
+            Err(_) => Ok(None),
+            found => found,
+        }
+    }
+
+    fn find_stored(
+        &self,
+        core: &Core,
+        offset: u64,
+        bytes_max: u64,
+    ) -> Result<Option<StoredRecords>, FetchError> {
         let (low, high) = self.range();
         if offset < low || offset >= high || self.is_deleted.get() {
             return Ok(None);
@@ -185,6 +199,10 @@ impl Partition {
             return Ok(None);
         }
         let file = core.files.open(sealed.id, &sealed.path, false)?;
+        // Compaction may just have put another file in its place: that one has another header.
+        if read_range(&*file, 0, HEADER_BYTES)? != sealed.header.encode() {
+            return Ok(None);
+        }
         Ok(Some(StoredRecords { file, position, len: end - position, low, high, next }))
     }
 

@@ -11,8 +11,10 @@
 use futures_channel::oneshot;
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use sws_runtime::block_on;
 
@@ -54,6 +56,8 @@ struct Queue {
     jobs: VecDeque<Job>,
     threads: usize,
     idle: usize,
+    /// Threads that write zeros, which takes longer than an append may wait.
+    zeroing: usize,
     is_closed: bool,
 }
 
@@ -90,21 +94,30 @@ impl std::fmt::Debug for Writers {
 }
 
 impl Writers {
-    /// Has a thread do something, and suspends the fiber until it is done.
+    /// Has a thread do something, and suspends the fiber until it is done. When the fiber is cancelled, its thread waits for that: nothing
+    /// is written any more behind the back of who opens the log next.
     fn run<T: Send + 'static>(&self, job: impl FnOnce(&Shared) -> T + Send + 'static) -> io::Result<T> {
         let (reply, answer) = oneshot::channel();
+        let (running, ended) = mpsc::channel::<Infallible>();
         self.push(Box::new(move |shared| {
             // Who asked may be gone.
             let _ = reply.send(job(shared));
+            drop(running);
         }))?;
-        block_on(answer)?.map_err(|_| io::Error::other("the write was dropped"))
+        match block_on(answer) {
+            Ok(answer) => answer.map_err(|_| io::Error::other("the write was dropped")),
+            Err(cancelled) => {
+                let _ = ended.recv();
+                Err(cancelled.into())
+            }
+        }
     }
 
     fn push(&self, job: Job) -> io::Result<()> {
         let mut queue = self.0.lock();
         queue.jobs.push_back(job);
         // One that has just answered takes the next job sooner than another would wake.
-        let is_short = queue.threads == 0 || queue.jobs.len() > queue.idle + 1;
+        let is_short = queue.threads == 0 || queue.jobs.len() + queue.zeroing.min(1) > queue.idle + 1;
         if is_short && queue.threads < THREADS_MAX {
             let shared = Arc::clone(&self.0);
             let started = std::thread::Builder::new().name("sws-log".to_owned()).spawn(move || work(&shared));
@@ -129,7 +142,10 @@ impl Writers {
         while at < to {
             let (file, offset, len) = (Arc::clone(file), at, ZEROS_MAX.min((to - at) as usize));
             self.run(move |shared| {
-                write_whole(&file, &shared.zeros()[..len], offset, ReadWriteFlags::empty())
+                shared.lock().zeroing += 1;
+                let result = write_whole(&file, &shared.zeros()[..len], offset, ReadWriteFlags::empty());
+                shared.lock().zeroing -= 1;
+                result
             })??;
             at += len as u64;
         }
@@ -242,6 +258,33 @@ fn write_whole(file: impl AsFd, mut bytes: &[u8], mut offset: u64, flags: ReadWr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+    use sws_runtime::{Runtime, go, yield_now};
+
+    #[test]
+    fn a_worker_that_ends_leaves_no_write_behind() {
+        let (started, starting) = mpsc::channel();
+        let is_done = Arc::new(AtomicBool::new(false));
+        let done = Arc::clone(&is_done);
+        let runtime = Runtime::new(Default::default()).expect("a runtime");
+        runtime.block_on_fiber(move || {
+            let writers = Writers::default();
+            go("writer", move || {
+                writers.run(move |_| {
+                    started.send(()).expect("the test waits for it");
+                    // A slow disk.
+                    std::thread::sleep(Duration::from_millis(100));
+                    done.store(true, Ordering::SeqCst);
+                })
+            });
+            while starting.try_recv().is_err() {
+                yield_now().expect("nobody cancels the test");
+            }
+        });
+        drop(runtime);
+        assert!(is_done.load(Ordering::SeqCst), "the write was still under way when the worker had ended");
+    }
 
     #[test]
     fn memory_is_aligned_and_grows() {
