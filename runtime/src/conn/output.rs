@@ -23,6 +23,9 @@ use sws_stackpool::{NONE, SlotState, TieredBuffers};
 const PIECE_FIRST: usize = 512;
 const PIECE_NEXT: usize = 8 * 1024;
 
+/// A splice that the kernel's thread was interrupted in, as by SIGSTOP, ends with this number of the kernel's own.
+const ERESTARTSYS: i32 = 512;
+
 /// Bytes of a shared message up to which it is copied behind others, instead of being a piece of its own.
 const MESSAGE_COPY_MAX: usize = 2 * 1024;
 
@@ -172,7 +175,7 @@ impl Output {
     fn send(&mut self, descriptor: sws_rings::Descriptor) -> Op {
         if let Some(Piece::Piped(pipe)) = self.pieces.front() {
             self.in_flight = 1;
-            return pipe.drain(pipe.len() - self.sent, descriptor);
+            return pipe.drain(self.sent, descriptor);
         }
         let in_memory = self.pieces.iter().take(PIECES_PER_SEND);
         self.in_flight = in_memory.take_while(|piece| !matches!(piece, Piece::Piped(_))).count();
@@ -196,8 +199,9 @@ impl Output {
         }
     }
 
-    /// Takes what was sent from the front; `release` gets the pieces that are done with.
-    fn advance(&mut self, mut sent: usize, mut release: impl FnMut(Piece)) {
+    /// Takes what was sent from the front; `release` gets the pieces that are done with. Whether anything has moved.
+    fn advance(&mut self, mut sent: usize, mut release: impl FnMut(Piece)) -> bool {
+        let mut has_moved = sent > 0;
         self.in_flight = 0;
         self.pending = self.pending.saturating_sub(sent);
         sent += self.sent;
@@ -208,10 +212,12 @@ impl Output {
             }
             sent -= len;
             if let Some(piece) = self.pieces.pop_front() {
+                has_moved = true;
                 release(piece);
             }
         }
         self.sent = sent;
+        has_moved
     }
 }
 
@@ -349,6 +355,9 @@ impl Conns {
 
     /// Queues what is in a pipe.
     pub(super) fn push_pipe(&self, id: ConnId, pipe: Pipe) -> Result<(), SendError> {
+        if pipe.len() == 0 {
+            return Ok(());
+        }
         let handle = self.output_of(id).ok_or(SendError::Closed)?;
         let mut outputs = self.outputs.borrow_mut();
         let output = &mut outputs.values[handle as usize];
@@ -414,21 +423,23 @@ impl Conns {
             return;
         };
         let mut done = Done::default();
+        let mut has_moved = false;
         if handle != NONE {
             let mut outputs = self.outputs.borrow_mut();
             let mut buffers = self.buffers.borrow_mut();
-            outputs.values[handle as usize].advance(result.unwrap_or(0) as usize, |piece| match piece {
-                Piece::Pooled(buffer) => buffers.release(buffer),
-                Piece::Shared(bytes) => done.push(bytes),
-                Piece::Piped(mut pipe) => pipe.set_drained(),
-            });
+            has_moved =
+                outputs.values[handle as usize].advance(result.unwrap_or(0) as usize, |piece| match piece {
+                    Piece::Pooled(buffer) => buffers.release(buffer),
+                    Piece::Shared(bytes) => done.push(bytes),
+                    Piece::Piped(mut pipe) => pipe.set_drained(),
+                });
         }
         guarded(|| drop(done));
         match result {
             _ if flags & flag::DOOMED != 0 => self.drop_output(id),
-            // Nothing is ever sent by halves without an error; whatever it is, asking again would be without end.
-            Ok(0) => self.doom(id),
-            Ok(_) | Err(libc::EINTR | libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => {
+            // Something is always sent, or an error says why not; asking again would be without end.
+            Ok(0) if !has_moved => self.doom(id),
+            Ok(_) | Err(ERESTARTSYS | libc::EINTR | libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => {
                 self.start_send(core, id)
             }
             Err(_) => self.doom(id),

@@ -19,6 +19,10 @@ use sws_rings::{Descriptor, Op};
 const PIPES_MAX: usize = 8;
 /// Bytes of a pipe. Fewer are 4 pipes of the default size, at a third more of CPU time; more are no faster.
 const PIPE_BYTES: u32 = 256 * 1024;
+/// Smaller ones, as an account with very many pipes gets them, cost more than copying.
+const PIPE_BYTES_MIN: i32 = 64 * 1024;
+/// Bytes that are sent on at once: a peer that takes so much within the time of a write is seen to read.
+const DRAIN_BYTES: usize = 128 * 1024;
 
 /// The pipes of a worker.
 #[derive(Default)]
@@ -35,8 +39,14 @@ struct Ends {
 impl Ends {
     fn open() -> io::Result<Ends> {
         let (reader, writer) = io::pipe()?;
-        // SAFETY: takes no pointers. Where it is refused the pipe keeps its size.
-        unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE_BYTES) };
+        // SAFETY: take no pointers. Where it is refused the pipe keeps its size.
+        let bytes = unsafe {
+            libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE_BYTES);
+            libc::fcntl(writer.as_raw_fd(), libc::F_GETPIPE_SZ)
+        };
+        if bytes < PIPE_BYTES_MIN {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
         Ok(Ends { reader: reader.into(), writer: writer.into() })
     }
 }
@@ -64,8 +74,10 @@ impl Ends {
 pub struct Pipe {
     /// `None` only while it is dropped.
     ends: Option<Ends>,
-    /// Bytes that are in it.
+    /// Bytes that were taken in; 0 when it is empty.
     len: usize,
+    /// Whether nothing is known of what is in it.
+    is_unsure: bool,
     pipes: Rc<Pipes>,
 }
 
@@ -81,7 +93,7 @@ pub fn acquire_pipe() -> Option<Pipe> {
     let known = pipes.idle.borrow_mut().pop();
     let ends = known.or_else(|| Ends::open().ok())?;
     pipes.used.set(pipes.used.get() + 1);
-    Some(Pipe { ends: Some(ends), len: 0, pipes })
+    Some(Pipe { ends: Some(ends), len: 0, is_unsure: false, pipes })
 }
 
 impl Pipes {
@@ -111,8 +123,10 @@ impl Pipe {
             to_offset: -1,
             len: u32::try_from(len).unwrap_or(u32::MAX).min(PIPE_BYTES),
         };
+        self.is_unsure = true;
         // SAFETY: names no memory; the descriptors are borrowed until this returns.
         self.len = unsafe { run_io(Lane::Main, &op, "file splice", None) }? as usize;
+        self.is_unsure = false;
         Ok(self.len)
     }
 
@@ -125,8 +139,9 @@ impl Pipe {
         self.len
     }
 
-    /// The operation that sends `len` bytes on.
-    pub(super) fn drain(&self, len: usize, to: Descriptor) -> Op {
+    /// The operation that sends on what is left behind `sent` bytes, or a part of it.
+    pub(super) fn drain(&self, sent: usize, to: Descriptor) -> Op {
+        let len = (self.len - sent).min(DRAIN_BYTES);
         let from = Descriptor::Raw(self.ends().reader.as_raw_fd());
         Op::Splice { from, from_offset: -1, to, to_offset: -1, len: len as u32 }
     }
@@ -141,7 +156,7 @@ impl Drop for Pipe {
     fn drop(&mut self) {
         self.pipes.used.set(self.pipes.used.get() - 1);
         // What is left in one would reach the next peer.
-        if let Some(ends) = self.ends.take().filter(|_| self.len == 0) {
+        if let Some(ends) = self.ends.take().filter(|_| self.len == 0 && !self.is_unsure) {
             self.pipes.idle.borrow_mut().push(ends);
         }
     }
