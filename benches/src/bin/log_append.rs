@@ -1,13 +1,10 @@
 //! `log_append`: the log beside plain loops over the page cache, and a segment sent by HTTP.
 
 use std::io;
-use std::path::PathBuf;
 
-use benches::compare::default_load_cpu;
 use benches::log_append::local::Medium;
-use benches::log_append::{Plan, floor, folder_or_default, measure_append, measure_fetch, measure_send};
-use benches::log_client::server;
-use benches::sys;
+use benches::log_append::{Plan, floor, measure_append, measure_fetch, measure_send};
+use benches::log_client::server::{Place, ServerArgs};
 use benches::table::markdown;
 use clap::Parser;
 
@@ -29,18 +26,8 @@ struct Args {
     /// Only these tables: append, fetch, send.
     #[arg(long, value_delimiter = ',', default_value = "append,fetch,send")]
     part: Vec<String>,
-    /// The program of sws [default: examples/log_server beside this program].
-    #[arg(long)]
-    sws: Option<PathBuf>,
-    /// A folder on the disk in question [default: that of this program].
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// Cores of the server.
-    #[arg(long, value_delimiter = ',', default_value = "0")]
-    server_cpus: Vec<usize>,
-    /// Core of this process [default: 1 where there are two].
-    #[arg(long)]
-    load_cpu: Option<usize>,
+    #[command(flatten)]
+    server: ServerArgs,
     /// Sizes that only show that it runs.
     #[arg(long)]
     tiny: bool,
@@ -52,15 +39,15 @@ fn main() -> io::Result<()> {
     if args.tiny {
         (args.runs, args.mib, args.answers, args.answer_mib) = (1, 4, 1, 1);
     }
-    sys::pin_to_cpus(&[args.load_cpu.unwrap_or_else(default_load_cpu)])?;
+    let Place { sws, dir, server_cpus } = args.server.place()?;
     let plan = Plan {
         runs: args.runs,
         bytes: args.mib << 20,
         answers: args.answers,
         answer_bytes: args.answer_mib << 20,
-        sws: args.sws.unwrap_or_else(server::default_sws),
-        dir: folder_or_default(args.dir.as_deref())?,
-        server_cpus: args.server_cpus,
+        sws,
+        dir,
+        server_cpus,
     };
     println!("Median (least–greatest) of {} runs, ratio to the plain loop\n", plan.runs);
     let wants = |part: &str| args.part.iter().any(|wanted| wanted == part);

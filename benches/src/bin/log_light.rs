@@ -1,13 +1,10 @@
 //! `log_light`: what light requests notice of producers and compaction.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use benches::compare::default_load_cpu;
-use benches::log_client::server;
+use benches::log_client::server::{Place, ServerArgs};
 use benches::log_light::{Plan, measure};
-use benches::sys;
 use benches::table::markdown;
 use clap::Parser;
 
@@ -38,18 +35,8 @@ struct Args {
     /// Seconds before each.
     #[arg(long, default_value_t = 2.0)]
     warmup_seconds: f64,
-    /// The program of sws [default: examples/log_server beside this program].
-    #[arg(long)]
-    sws: Option<PathBuf>,
-    /// A folder on the disk in question [default: that of this program].
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// Cores of the server.
-    #[arg(long, value_delimiter = ',', default_value = "0")]
-    server_cpus: Vec<usize>,
-    /// Core of the load [default: 1 where there are two].
-    #[arg(long)]
-    load_cpu: Option<usize>,
+    #[command(flatten)]
+    server: ServerArgs,
     /// Sizes that only show that it runs.
     #[arg(long)]
     tiny: bool,
@@ -60,7 +47,7 @@ fn main() -> io::Result<()> {
     if args.tiny {
         (args.runs, args.seconds, args.warmup_seconds, args.segment_bytes) = (1, 0.3, 0.1, 64 << 10);
     }
-    sys::pin_to_cpus(&[args.load_cpu.unwrap_or_else(default_load_cpu)])?;
+    let Place { sws, dir, server_cpus } = args.server.place()?;
     let plan = Plan {
         runs: args.runs,
         rate: args.rate,
@@ -71,9 +58,9 @@ fn main() -> io::Result<()> {
         segment_bytes: args.segment_bytes,
         warmup: Duration::from_secs_f64(args.warmup_seconds),
         duration: Duration::from_secs_f64(args.seconds),
-        sws: args.sws.unwrap_or_else(server::default_sws),
-        dir: args.dir.map_or_else(server::default_dir, Ok)?,
-        server_cpus: args.server_cpus,
+        sws,
+        dir,
+        server_cpus,
     };
     println!(
         "{} light requests a second, {} producers of {} bytes: median (least–greatest) of {} runs, ratio to the light ones alone\n",

@@ -1,14 +1,11 @@
 //! `log_produce`: durable records of many producers and of one, beside Redis.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use benches::compare::default_load_cpu;
 use benches::log_client::protocol::Protocol;
-use benches::log_client::server;
+use benches::log_client::server::{self, Place, ServerArgs};
 use benches::log_produce::{Plan, measure, rate_ratios};
-use benches::sys;
 use benches::table::markdown;
 use clap::Parser;
 
@@ -36,18 +33,8 @@ struct Args {
     /// Settings of the topic, as JSON [default: those of the log].
     #[arg(long, default_value = "")]
     topic: String,
-    /// The program of sws [default: examples/log_server beside this program].
-    #[arg(long)]
-    sws: Option<PathBuf>,
-    /// A folder on the disk in question, not on a tmpfs [default: that of this program].
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// Cores of the server.
-    #[arg(long, value_delimiter = ',', default_value = "0")]
-    server_cpus: Vec<usize>,
-    /// Core of the load [default: 1 where there are two].
-    #[arg(long)]
-    load_cpu: Option<usize>,
+    #[command(flatten)]
+    server: ServerArgs,
     /// One short run without Redis, to show that everything works.
     #[arg(long)]
     tiny: bool,
@@ -72,7 +59,7 @@ fn main() -> io::Result<()> {
         eprintln!("{} is not installed (.ci/redis does that): measured without it", server::REDIS);
         args.protocol.retain(|name| name != "redis");
     }
-    sys::pin_to_cpus(&[args.load_cpu.unwrap_or_else(default_load_cpu)])?;
+    let Place { sws, dir, server_cpus } = args.server.place()?;
     let plan = Plan {
         runs: args.runs,
         producers: args.producers,
@@ -81,9 +68,9 @@ fn main() -> io::Result<()> {
         warmup: Duration::from_secs_f64(args.warmup_seconds),
         duration: Duration::from_secs_f64(args.seconds),
         topic: args.topic,
-        sws: args.sws.unwrap_or_else(server::default_sws),
-        dir: args.dir.map_or_else(server::default_dir, Ok)?,
-        server_cpus: args.server_cpus,
+        sws,
+        dir,
+        server_cpus,
     };
     println!("Median (least–greatest) of {} runs, ratio to Redis\n", plan.runs);
     let tables = measure(&plan)?;

@@ -1,9 +1,8 @@
 //! `log_recovery`: opening a log that did not end in peace.
 
 use std::io;
-use std::path::PathBuf;
 
-use benches::log_append::folder_or_default;
+use benches::log_client::server::DirArgs;
 use benches::log_recovery::{Plan, measure};
 use benches::table::markdown;
 use clap::Parser;
@@ -20,9 +19,8 @@ struct Args {
     /// MiB of a segment, where there are many.
     #[arg(long, default_value_t = 64)]
     segment_mib: u64,
-    /// A folder on the disk in question [default: that of this program].
-    #[arg(long)]
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    dir: DirArgs,
     /// Sizes that only show that it runs.
     #[arg(long)]
     tiny: bool,
@@ -37,7 +35,7 @@ fn main() -> io::Result<()> {
         runs: args.runs,
         bytes: args.mib << 20,
         segment_bytes: args.segment_mib << 20,
-        dir: folder_or_default(args.dir.as_deref())?,
+        dir: args.dir.folder()?,
     };
     println!("Median (least–greatest) of {} runs, files in the page cache\n", plan.runs);
     println!("{}", markdown("a log of", &measure(&plan)?));

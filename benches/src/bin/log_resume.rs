@@ -1,11 +1,9 @@
 //! `log_resume`: subscribers that break off and resume by offset, each of which must have every record once, in order.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use benches::compare::default_load_cpu;
-use benches::log_client::server;
+use benches::log_client::server::{Place, ServerArgs};
 use benches::log_resume::{Plan, measure};
 use benches::sys;
 use benches::table::{Row, markdown};
@@ -39,18 +37,8 @@ struct Args {
     /// What is random follows from it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The program of sws [default: examples/log_server beside this program].
-    #[arg(long)]
-    sws: Option<PathBuf>,
-    /// A folder on the disk in question [default: that of this program].
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// Cores of the server.
-    #[arg(long, value_delimiter = ',', default_value = "0")]
-    server_cpus: Vec<usize>,
-    /// Core of the load [default: 1 where there are two].
-    #[arg(long)]
-    load_cpu: Option<usize>,
+    #[command(flatten)]
+    server: ServerArgs,
     /// 50 subscribers for two seconds.
     #[arg(long)]
     tiny: bool,
@@ -62,7 +50,7 @@ fn main() -> io::Result<()> {
         (args.subscribers, args.seconds, args.stay_seconds, args.away_seconds) = (25, 2.0, 0.3, 0.1);
     }
     sys::raise_nofile()?;
-    sys::pin_to_cpus(&[args.load_cpu.unwrap_or_else(default_load_cpu)])?;
+    let Place { sws, dir, server_cpus } = args.server.place()?;
     let plan = Plan {
         subscribers: args.subscribers,
         rate: args.rate,
@@ -71,9 +59,9 @@ fn main() -> io::Result<()> {
         stay: Duration::from_secs_f64(args.stay_seconds),
         away: Duration::from_secs_f64(args.away_seconds),
         seed: args.seed,
-        sws: args.sws.unwrap_or_else(server::default_sws),
-        dir: args.dir.map_or_else(server::default_dir, Ok)?,
-        server_cpus: args.server_cpus,
+        sws,
+        dir,
+        server_cpus,
     };
     let name = format!("{0} events, {0} WebSockets, {1} records/s", plan.subscribers, plan.rate);
     let runs = (0..args.runs).map(|run| measure(&Plan { seed: plan.seed + run as u64, ..plan.clone() }));

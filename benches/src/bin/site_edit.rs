@@ -1,8 +1,8 @@
 //! `site_edit`: from a file that is closed to the event that tells of it, and a checkout of many files.
 
 use std::io;
-use std::path::PathBuf;
 
+use benches::log_client::server::DirArgs;
 use benches::site_edit::{Plan, checkout, edits};
 use benches::sys;
 use benches::table::{Row, markdown};
@@ -24,9 +24,8 @@ struct Args {
     /// Files of the checkout.
     #[arg(long, default_value_t = 500)]
     checkout_files: usize,
-    /// A folder on the disk in question [default: that of this program].
-    #[arg(long)]
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    dir: DirArgs,
     /// 20 streams, 5 edits, 50 files.
     #[arg(long)]
     tiny: bool,
@@ -38,10 +37,7 @@ fn main() -> io::Result<()> {
         (args.subscribers, args.edits, args.checkout_files) = (20, 5, 50);
     }
     sys::raise_nofile()?;
-    let dir = match args.dir {
-        Some(dir) => dir,
-        None => benches::log_client::server::default_dir()?,
-    };
+    let dir = args.dir.folder()?;
     let Args { subscribers, edits: count, checkout_files, runs, .. } = args;
     let plan = Plan { subscribers, edits: count, checkout_files, dir };
     let run = |measure: fn(&Plan) -> io::Result<Vec<benches::table::Figure>>| {

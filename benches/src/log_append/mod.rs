@@ -5,7 +5,7 @@ pub mod floor;
 pub mod local;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::log_client::protocol::TOPIC;
@@ -131,9 +131,4 @@ fn send(plan: &Plan, server: &Server, path: &str) -> io::Result<Vec<Figure>> {
         )));
     }
     Ok(figures(Took { bytes, elapsed, cpu: spent.max(Duration::from_nanos(1)) }))
-}
-
-/// The folder beside this program, unless another is named.
-pub fn folder_or_default(dir: Option<&Path>) -> io::Result<PathBuf> {
-    dir.map_or_else(server::default_dir, |dir| Ok(dir.to_owned()))
 }

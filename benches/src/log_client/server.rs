@@ -7,7 +7,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::compare::default_load_cpu;
 use crate::process::{self, Server};
+use crate::sys;
+use clap::Args;
 
 /// The name of Redis' program.
 pub const REDIS: &str = "redis-server";
@@ -95,9 +98,56 @@ pub fn default_sws() -> PathBuf {
     profile_folder.unwrap_or(Path::new("")).join("examples/log_server")
 }
 
-/// The folder of this program: on a disk, unless it was built on none.
-pub fn default_dir() -> io::Result<PathBuf> {
-    env::current_exe().map(|program| program.with_file_name(""))
+/// The option of what is measured on a disk.
+#[derive(Args, Clone, Debug)]
+pub struct DirArgs {
+    /// A folder on the disk in question, not on a tmpfs [default: that of this program].
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+impl DirArgs {
+    /// The folder.
+    pub fn folder(self) -> io::Result<PathBuf> {
+        // On a disk, unless it was built on none.
+        self.dir.map_or_else(|| env::current_exe().map(|program| program.with_file_name("")), Ok)
+    }
+}
+
+/// The options of what is measured at a server of its own, over a folder.
+#[derive(Args, Clone, Debug)]
+pub struct ServerArgs {
+    /// The program of sws [default: examples/log_server beside this program].
+    #[arg(long)]
+    sws: Option<PathBuf>,
+    #[command(flatten)]
+    dir: DirArgs,
+    /// Cores of the server.
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    server_cpus: Vec<usize>,
+    /// Core of this process [default: 1 where there are two].
+    #[arg(long)]
+    load_cpu: Option<usize>,
+}
+
+/// Where a server of its own is measured.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The program of sws.
+    pub sws: PathBuf,
+    /// A folder on the disk in question.
+    pub dir: PathBuf,
+    /// Cores of the server.
+    pub server_cpus: Vec<usize>,
+}
+
+impl ServerArgs {
+    /// Puts this process on its core; the server's program, folder and cores.
+    pub fn place(self) -> io::Result<Place> {
+        sys::pin_to_cpus(&[self.load_cpu.unwrap_or_else(default_load_cpu)])?;
+        let sws = self.sws.unwrap_or_else(default_sws);
+        Ok(Place { sws, dir: self.dir.folder()?, server_cpus: self.server_cpus })
+    }
 }
 
 /// Records that the log has written so far, and the batches in which they were.
