@@ -304,10 +304,14 @@ impl AsRawFd for Ring {
     }
 }
 
+/// ERESTARTSYS, a number of the kernel's own: a splice on a kernel's thread that was interrupted, as by SIGSTOP, ends with it.
+const INTERRUPTED: i32 = -512;
+
 fn completion(buffers: Option<&BufferRing>, entry: &cqueue::Entry) -> Completion {
     let flags = entry.flags();
     let result = match entry.result() {
         value @ 0.. => Ok(value as u32),
+        INTERRUPTED => Err(libc::EINTR),
         errno => Err(-errno),
     };
     let lease = match (cqueue::buffer_select(flags), buffers) {

@@ -28,7 +28,7 @@ fn pair() -> (TcpStream, TcpStream) {
 }
 
 fn is_cancelled(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<Cancelled>())
+    Cancelled::is_in(error)
 }
 
 #[test]

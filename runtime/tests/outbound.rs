@@ -158,7 +158,7 @@ fn waits_on_the_outbound_ring_end_by_time_and_by_cancellation() {
         yield_now().expect("not cancelled");
         waiting.cancel();
         let error = waiting.join().expect("ends");
-        assert!(error.get_ref().is_some_and(|inner| inner.is::<Cancelled>()), "{error}");
+        assert!(Cancelled::is_in(&error), "{error}");
         far.write_all(b"x").expect("written");
         assert_eq!(near.read(&mut [0, 0]).expect("nothing was lost"), 1);
     });

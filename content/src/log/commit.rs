@@ -2,7 +2,7 @@
 
 use super::chunk::Chunk;
 use super::core::Core;
-use super::error::{ProduceError, is_cancelled, is_full};
+use super::error::{ProduceError, is_full};
 use super::partition::{Partition, now_ms};
 use super::queue::Batch;
 use super::segment_file::{Active, Sealed, segment_path};
@@ -41,7 +41,7 @@ fn poison(path: &Path, what: impl Display) -> Failure {
 
 /// A sync failed: it is not known what is on the disk, but when the worker ends.
 fn not_synced(path: &Path, error: io::Error) -> Failure {
-    match is_cancelled(&error) {
+    match Cancelled::is_in(&error) {
         true => Failure::Cancelled,
         false => poison(path, AppendError::Sync(error)),
     }
@@ -98,7 +98,7 @@ impl Partition {
                 self.cut(&file, position).map_err(|error| poison(&path, error))?;
                 Err(Failure::Refused(ProduceError::StorageFull))
             }
-            Err(AppendError::Write(error) | AppendError::Sync(error)) if is_cancelled(&error) => {
+            Err(AppendError::Write(error) | AppendError::Sync(error)) if Cancelled::is_in(&error) => {
                 Err(Failure::Cancelled)
             }
             Err(error) => Err(poison(&path, error)),
@@ -279,7 +279,7 @@ impl Partition {
             active.prepared = 0;
         }
         write_footer(&file, &footer).map_err(|error| match error {
-            AppendError::Write(error) | AppendError::Sync(error) if is_cancelled(&error) => {
+            AppendError::Write(error) | AppendError::Sync(error) if Cancelled::is_in(&error) => {
                 Failure::Cancelled
             }
             AppendError::Write(error) if is_full(&error) => Failure::Refused(ProduceError::StorageFull),
@@ -341,7 +341,7 @@ fn refuse(path: &Path, error: io::Error) -> Failure {
     if is_full(&error) {
         return Failure::Refused(ProduceError::StorageFull);
     }
-    if is_cancelled(&error) {
+    if Cancelled::is_in(&error) {
         return Failure::Cancelled;
     }
     Failure::Refused(ProduceError::Storage { reason: Arc::from(format!("{}: {error}", path.display())) })

@@ -5,7 +5,6 @@
 //! from which nothing is taken stays as it is.
 
 use super::core::Core;
-use super::error::is_cancelled;
 use super::options::whole_millis;
 use super::partition::{Partition, now_ms};
 use super::recover::scan_paced;
@@ -63,7 +62,7 @@ pub(super) fn compact(core: &Rc<Core>, partition: &Rc<Partition>) -> Result<(), 
 }
 
 fn give_up(core: &Core, segment: &Sealed, error: io::Error) -> Result<(), Cancelled> {
-    if is_cancelled(&error) {
+    if Cancelled::is_in(&error) {
         return Err(Cancelled);
     }
     core.report(&format!("{}: not compacted: {error}", segment.path.display()));

@@ -225,7 +225,7 @@ impl From<Cancelled> for FetchError {
 
 impl From<io::Error> for FetchError {
     fn from(error: io::Error) -> FetchError {
-        if is_cancelled(&error) { FetchError::Cancelled } else { FetchError::Storage(Arc::new(error)) }
+        if Cancelled::is_in(&error) { FetchError::Cancelled } else { FetchError::Storage(Arc::new(error)) }
     }
 }
 
@@ -260,11 +260,6 @@ macro_rules! remote {
             }
         }
     )*};
-}
-
-/// Whether a fiber was cancelled while it waited for the storage.
-pub(super) fn is_cancelled(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<Cancelled>())
 }
 
 remote!(

@@ -23,9 +23,6 @@ use sws_stackpool::{NONE, SlotState, TieredBuffers};
 const PIECE_FIRST: usize = 512;
 const PIECE_NEXT: usize = 8 * 1024;
 
-/// A splice that the kernel's thread was interrupted in, as by SIGSTOP, ends with this number of the kernel's own.
-const ERESTARTSYS: i32 = 512;
-
 /// Bytes of a shared message up to which it is copied behind others, instead of being a piece of its own.
 const MESSAGE_COPY_MAX: usize = 2 * 1024;
 
@@ -127,12 +124,17 @@ impl Output {
         self.pending
     }
 
+    /// Queues a piece.
+    fn push(&mut self, piece: Piece) {
+        self.pending += piece.len();
+        self.pieces.push_back(piece);
+    }
+
     /// Queues a message that others share: by reference if it is the first, or large.
     #[inline]
     pub(super) fn share(&mut self, frame: &Bytes, buffers: &mut TieredBuffers) {
         if self.pieces.is_empty() {
-            self.pending += frame.len();
-            self.pieces.push_back(Piece::Shared(frame.clone()));
+            self.push(Piece::Shared(frame.clone()));
         } else {
             // The caller has it still: no destructor runs.
             let _ = self.append(frame.clone(), buffers);
@@ -143,7 +145,6 @@ impl Output {
     /// the user's, which is not called here.
     #[must_use]
     pub(super) fn append(&mut self, frame: Bytes, buffers: &mut TieredBuffers) -> Option<Bytes> {
-        self.pending += frame.len();
         if frame.len() <= MESSAGE_COPY_MAX {
             if self.tail(frame.len()).is_none()
                 && let Some(buffer) = buffers.acquire(PIECE_NEXT)
@@ -152,10 +153,11 @@ impl Output {
             }
             if let Some(tail) = self.tail(frame.len()) {
                 tail.extend_from_slice(&frame);
+                self.pending += frame.len();
                 return Some(frame);
             }
         }
-        self.pieces.push_back(Piece::Shared(frame));
+        self.push(Piece::Shared(frame));
         None
     }
 
@@ -274,10 +276,7 @@ impl Conns {
             return self.write_with(id, bytes.len(), |out| out.extend_from_slice(&bytes));
         }
         let handle = self.output_of(id).ok_or(SendError::Closed)?;
-        let mut outputs = self.outputs.borrow_mut();
-        let output = &mut outputs.values[handle as usize];
-        output.pending += bytes.len();
-        output.pieces.push_back(Piece::Shared(bytes));
+        self.outputs.borrow_mut().values[handle as usize].push(Piece::Shared(bytes));
         Ok(())
     }
 
@@ -346,10 +345,7 @@ impl Conns {
             self.buffers.borrow_mut().release(buffer);
             return Err(SendError::Closed);
         };
-        let mut outputs = self.outputs.borrow_mut();
-        let output = &mut outputs.values[handle as usize];
-        output.pending += buffer.len();
-        output.pieces.push_back(Piece::Pooled(buffer));
+        self.outputs.borrow_mut().values[handle as usize].push(Piece::Pooled(buffer));
         Ok(())
     }
 
@@ -359,10 +355,7 @@ impl Conns {
             return Ok(());
         }
         let handle = self.output_of(id).ok_or(SendError::Closed)?;
-        let mut outputs = self.outputs.borrow_mut();
-        let output = &mut outputs.values[handle as usize];
-        output.pending += pipe.len();
-        output.pieces.push_back(Piece::Piped(pipe));
+        self.outputs.borrow_mut().values[handle as usize].push(Piece::Piped(pipe));
         Ok(())
     }
 
@@ -439,7 +432,7 @@ impl Conns {
             _ if flags & flag::DOOMED != 0 => self.drop_output(id),
             // Something is always sent, or an error says why not; asking again would be without end.
             Ok(0) if !has_moved => self.doom(id),
-            Ok(_) | Err(ERESTARTSYS | libc::EINTR | libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => {
+            Ok(_) | Err(libc::EINTR | libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => {
                 self.start_send(core, id)
             }
             Err(_) => self.doom(id),

@@ -11,6 +11,20 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 
+impl Cancelled {
+    /// Whether an error of a file or a socket says that the fiber was cancelled.
+    ///
+    /// ```
+    /// use sws_runtime::Cancelled;
+    ///
+    /// assert!(Cancelled::is_in(&Cancelled.into()));
+    /// assert!(!Cancelled::is_in(&std::io::ErrorKind::NotFound.into()));
+    /// ```
+    pub fn is_in(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Cancelled>())
+    }
+}
+
 impl fmt::Display for Cancelled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the fiber was cancelled")

@@ -179,7 +179,7 @@ fn splice_piece(facts: &RequestFacts, file: &FileBody, mut pipe: Pipe) -> io::Re
     let count = match pipe.fill(descriptor, file.offset, file.len) {
         Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
         Ok(count) => count,
-        Err(error) if error.get_ref().is_some_and(|inner| inner.is::<Cancelled>()) => return Err(error),
+        Err(error) if Cancelled::is_in(&error) => return Err(error),
         // Reading it will say what is wrong, if anything is.
         Err(_) => return Ok(None),
     };
