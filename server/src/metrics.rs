@@ -206,7 +206,11 @@ impl Sums {
     fn write_log(&self, line: &mut impl FnMut(&str, &str, &str, u64)) {
         let sum = |of: fn(&LogCounts) -> u64| self.logs.iter().map(of).sum::<u64>();
         let mut count = |name: &str, help: &str, value: u64| line("counter", name, help, value);
-        count("log_produced_records_total", "Records written over HTTP.", sum(|log| log.produced_records));
+        count(
+            "log_produced_records_total",
+            "Records written over the routes of the log.",
+            sum(|log| log.produced_records),
+        );
         count("log_produced_bytes_total", "Bytes of their payloads.", sum(|log| log.produced_bytes));
         count("log_fetched_records_total", "Records read over HTTP.", sum(|log| log.fetched_records));
         count("log_fetched_bytes_total", "Their bytes, as stored.", sum(|log| log.fetched_bytes));

@@ -166,6 +166,19 @@ fn a_socket_follows_produces_and_is_answered() {
         (&heard[1]["offset"], &heard[1]["key"], &heard[1]["text"]),
         (&json!(10), &json!("k"), &json!("mine"))
     );
+    // A record has the members that it has in the body of a POST.
+    let key = json!({"base64": "/w=="});
+    for record in
+        [json!({"json": {"a": [1]}, "key": key, "timestamp": 5}), json!({"key": key, "tombstone": true})]
+    {
+        let mut request = json!({"op": "produce", "topic": "t", "partition": 1});
+        request.as_object_mut().unwrap().extend(record.as_object().unwrap().clone());
+        say(&mut socket, &request);
+    }
+    let mut heard: Vec<Value> = (0..4).map(|_| hear(&mut socket)).collect();
+    heard.retain(|value| value["op"] == "record");
+    assert_eq!((&heard[0]["key"], &heard[0]["text"]), (&key, &json!(r#"{"a":[1]}"#)));
+    assert_eq!((&heard[1]["key"], &heard[1]["tombstone"]), (&key, &json!(true)));
     say(&mut socket, &json!({"op": "subscribe", "topic": "t", "partition": 1, "offset": 0}));
     assert_eq!(hear(&mut socket)["op"], "subscribed");
     assert_eq!(hear(&mut socket)["code"], "bad_request", "it follows already");
@@ -177,6 +190,13 @@ fn a_socket_follows_produces_and_is_answered() {
         (json!({"op": "subscribe", "topic": "t", "offset": 99}), "out_of_range"),
         (json!({"op": "produce", "topic": "nope", "text": "x"}), "unknown_topic"),
         (json!({"op": "produce", "topic": "t"}), "bad_request"),
+        (json!({"op": "produce", "topic": "t", "text": "x", "timestamp": u64::MAX}), "bad_request"),
+        (json!({"op": "produce", "topic": "t", "text": "x", "tombstone": true}), "bad_request"),
+        (
+            json!({"op": "produce", "topic": "t", "text": "x", "producer": {"id": 0, "sequence": 1}}),
+            "bad_request",
+        ),
+        (json!({"op": "produce", "topic": "t", "text": "x", "colour": "red"}), "bad_request"),
         (json!({"op": "dance"}), "bad_request"),
         (json!([1, 2]), "bad_request"),
     ] {

@@ -465,16 +465,24 @@ fn metrics_count_what_goes_through() {
     );
     assert_eq!(client.fetch("/orders/0").status, 200);
     assert_eq!((client.fetch("/none").status, client.fetch("/none/0").status), (404, 404));
+    // What goes through a socket counts as well.
+    let stream = std::net::TcpStream::connect(server.addr()).unwrap();
+    let (mut socket, _) = tungstenite::client(format!("ws://{}/", server.addr()), stream).unwrap();
+    for topic in ["orders", "none"] {
+        let record = format!(r#"{{"op":"produce","topic":"{topic}","text":"123"}}"#);
+        socket.send(tungstenite::Message::text(record)).unwrap();
+        assert!(socket.read().unwrap().is_text());
+    }
     let text = Client::connect(server.admin_addr().unwrap()).get("/metrics").text().to_owned();
     for line in [
-        "sws_log_produced_records_total 3",
-        "sws_log_produced_bytes_total 7",
+        "sws_log_produced_records_total 4",
+        "sws_log_produced_bytes_total 10",
         "sws_log_fetched_records_total 3",
         "sws_log_fetched_bytes_total 151",
-        "sws_log_refusals_total{code=\"unknown_topic\"} 2",
+        "sws_log_refusals_total{code=\"unknown_topic\"} 3",
     ] {
         assert!(text.lines().any(|held| held == line), "{line} in\n{text}");
     }
-    drop(client);
+    drop((client, socket));
     server.shutdown();
 }

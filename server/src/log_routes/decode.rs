@@ -49,13 +49,9 @@ pub(super) fn body(bytes: &[u8]) -> Result<Body<'_>, Problem> {
         Problem::new(Code::BadRequest, format!("the JSON is not what it should be: {error}"))
     })?;
     let RawBody { record, records, acks, producer, atomic } = raw;
-    if producer.as_ref().is_some_and(|producer| producer.id == 0) {
-        return Err(Problem::field("producer.id", "it is to be at least 1"));
-    }
-    let producer = producer.map(|RawProducer { id, sequence }| ProducerNumber { producer_id: id, sequence });
     let mut body = Body {
         acks,
-        producer,
+        producer: producer.map(RawProducer::check).transpose()?,
         atomic: atomic.unwrap_or_default(),
         is_batch: records.is_some(),
         ..Body::default()
@@ -85,8 +81,8 @@ pub(super) fn body(bytes: &[u8]) -> Result<Body<'_>, Problem> {
 }
 
 /// A text, borrowed where it has no escapes.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+#[derive(Default, Deserialize)]
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a string or {\"base64\": \"...\"}")]
@@ -104,21 +100,30 @@ struct Base64<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawProducer {
+pub(super) struct RawProducer {
     id: u64,
     sequence: u32,
 }
 
+impl RawProducer {
+    pub(super) fn check(self) -> Result<ProducerNumber, Wrong> {
+        match self {
+            RawProducer { id: 0, .. } => Err(Wrong { field: "producer.id", what: "it is to be at least 1" }),
+            RawProducer { id, sequence } => Ok(ProducerNumber { producer_id: id, sequence }),
+        }
+    }
+}
+
 /// The members of a record.
 #[derive(Default)]
-struct RawRecord<'a> {
+pub(super) struct RawRecord<'a> {
     text: Option<Text<'a>>,
     base64: Option<Text<'a>>,
     json: Option<&'a RawValue>,
     key: Option<RawKey<'a>>,
     tombstone: Option<bool>,
     timestamp: Option<u64>,
-    partition: Option<u32>,
+    pub(super) partition: Option<u32>,
 }
 
 /// The members of a body: those of a batch, and those of a record.
@@ -132,13 +137,16 @@ struct RawBody<'a> {
 }
 
 /// The value of a member; an error names it.
-fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(map: &mut A, name: &str) -> Result<T, A::Error> {
+pub(super) fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
+    map: &mut A,
+    name: &str,
+) -> Result<T, A::Error> {
     map.next_value().map_err(|error| A::Error::custom(format_args!("`{name}`: {error}")))
 }
 
 impl<'a> RawRecord<'a> {
     /// Takes a member, if it is one of a record.
-    fn take<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+    pub(super) fn take<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
             "text" => self.text = value(map, name)?,
             "base64" => self.base64 = value(map, name)?,
@@ -164,7 +172,7 @@ impl<'a> RawRecord<'a> {
             || partition.is_some()
     }
 
-    fn check(self) -> Result<NewRecord<'a>, Wrong> {
+    pub(super) fn check(self) -> Result<NewRecord<'a>, Wrong> {
         let tombstone = self.tombstone.unwrap_or_default();
         let (payload, text) = match (self.text, self.base64, self.json) {
             (Some(Text(text)), None, None) => (into_bytes(text), true),

@@ -86,6 +86,7 @@ mod fetch;
 mod parameters;
 mod problem;
 mod produce;
+mod request;
 mod socket;
 
 pub(crate) use counts::LogCounts;
@@ -238,7 +239,7 @@ impl LogRoutes {
         self
     }
 
-    /// Makes a topic with these settings when something is produced to one that is not there.
+    /// Makes a topic with these settings when a request produces to one that is not there. A WebSocket does not make topics.
     #[must_use]
     pub fn create_on_produce(mut self, config: TopicConfig) -> LogRoutes {
         self.routes.create = Some(config);

@@ -7,12 +7,15 @@
 //! | `{"op":"subscribe","topic","partition":0,"offset":n}` or `"tail":n` for the last n; without either, from the end | `{"op":"subscribed","topic","partition","next"}`, then `{"op":"record",...}` for each record |
 //! | the same with `"member":"name"` | the socket is one of that member's in a topic with presence |
 //! | `{"op":"unsubscribe","topic","partition":0}` | `{"op":"unsubscribed"}` |
-//! | `{"op":"produce","topic","text" or "base64","key","partition","acks","producer":{"id","sequence"}}` | `{"op":"produced","partition","offset","duplicate"}` |
+//! | `{"op":"produce","topic","acks","producer":{"id","sequence"}}` and the members of a record as in the JSON body of a `POST` | `{"op":"produced","topic","partition","offset","duplicate"}`; a topic that is not there is not made |
 //! | `{"op":"ping"}` | `{"op":"pong"}` |
 //!
 //! What goes wrong is `{"op":"error","id","code","message"}` with the codes of HTTP, and `low` and `high` for an offset out of range. A topic's
 //! presence is `{"op":"presence","topic","count","joined" or "left"}`.
 
+use super::counts::Counters;
+use super::decode::{RawProducer, Text};
+use super::request::Request;
 use super::{Access, Code, Outcome, Problem, Routes};
 use crate::context::Context;
 use crate::extract::FromRequest;
@@ -20,11 +23,10 @@ use crate::follow::FollowError;
 use crate::into_response::IntoResponse;
 use crate::response::Response;
 use crate::websocket::{Message, Sender, Socket, SocketHandler, SocketOptions, WebSocketUpgrade};
-use data_encoding::BASE64;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use std::rc::Rc;
-use sws_content::log::{Acks, Entry, FetchError, ProduceOptions};
+use sws_content::log::{FetchError, ProduceOptions, Produced};
 use sws_runtime::try_go;
 
 /// Bytes of one message from a client, at most.
@@ -32,30 +34,22 @@ const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Partitions that one socket follows, at most.
 const FOLLOWED_MAX: usize = 256;
 
-#[derive(Deserialize)]
-struct Request {
-    op: String,
-    #[serde(default)]
-    id: Option<Value>,
-    #[serde(default)]
-    topic: String,
-    #[serde(default)]
-    partition: Option<u32>,
-    offset: Option<u64>,
-    tail: Option<u64>,
-    member: Option<String>,
-    text: Option<String>,
-    base64: Option<String>,
-    key: Option<String>,
-    #[serde(default)]
-    acks: Acks,
-    producer: Option<Producer>,
+/// An answer. The client's `id` stands beside it.
+#[derive(Serialize)]
+#[serde(tag = "op", rename_all = "lowercase")]
+enum Answer<'a> {
+    Subscribed { topic: &'a str, partition: u32, next: u64 },
+    Unsubscribed { topic: &'a str, partition: u32 },
+    Produced { topic: &'a str, partition: u32, offset: u64, duplicate: bool },
+    Pong,
 }
 
-#[derive(Deserialize)]
-struct Producer {
-    id: u64,
-    sequence: u32,
+#[derive(Serialize)]
+struct Numbered<'a, T: Serialize> {
+    #[serde(flatten)]
+    answer: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: &'a Option<Value>,
 }
 
 pub(super) fn upgrade(routes: &Rc<Routes>, ctx: &mut Context) -> Outcome {
@@ -73,50 +67,62 @@ struct LogSocket {
 
 impl SocketHandler for LogSocket {
     fn on_message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) {
-        let request = match serde_json::from_slice::<Request>(message.as_bytes()) {
+        // A text is known to be UTF-8, and is not looked at again.
+        let decoded = match message {
+            Message::Text(text) => serde_json::from_str::<Request<'_>>(text),
+            Message::Binary(bytes) => serde_json::from_slice(bytes),
+        };
+        let mut request = match decoded {
             Ok(request) => request,
             Err(error) => {
                 let problem = Problem::new(Code::BadRequest, format!("the message: {error}"));
-                return answer(socket, &None, problem_of(&problem));
+                return answer(socket, &None, refusal(&problem));
             }
         };
-        let result = match request.op.as_str() {
-            "subscribe" => self.subscribe(socket, &request),
-            "unsubscribe" => self.unsubscribe(socket, &request),
-            "produce" => self.produce(socket, &request),
+        let id = request.id.take();
+        let result = match &*request.op.0 {
+            "subscribe" => self.subscribe(socket, &id, &request),
+            "unsubscribe" => self.unsubscribe(socket, &id, &request),
+            "produce" => self.produce(socket, &id, request),
             "ping" => {
-                answer(socket, &request.id, json!({"op": "pong"}));
+                answer(socket, &id, Answer::Pong);
                 Ok(())
             }
             _ => Err(Problem::field("op", "it is to be `subscribe`, `unsubscribe`, `produce` or `ping`")),
         };
         if let Err(problem) = result {
-            answer(socket, &request.id, problem_of(&problem));
+            answer(socket, &id, refusal(&problem));
         }
     }
 }
 
 /// An answer with the id of what it answers.
-fn numbered(mut value: Value, id: &Option<Value>) -> String {
-    if let (Value::Object(members), Some(id)) = (&mut value, id) {
-        members.insert("id".to_owned(), id.clone());
-    }
-    value.to_string()
+fn numbered(answer: impl Serialize, id: &Option<Value>) -> String {
+    serde_json::to_string(&Numbered { answer, id }).expect("what came as JSON can be written as JSON")
 }
 
 /// Sends an answer; one that has no room is one too many.
-fn answer(socket: &mut Socket<'_>, id: &Option<Value>, value: Value) {
-    if socket.send(&numbered(value, id)).is_err() {
+fn answer(socket: &mut Socket<'_>, id: &Option<Value>, answer: impl Serialize) {
+    if socket.send(&numbered(answer, id)).is_err() {
         socket.close(1013, "answers are not read");
     }
 }
 
-fn problem_of(problem: &Problem) -> Value {
+/// Sends an answer from wherever the log is.
+fn tell(sender: &Sender, id: &Option<Value>, answer: impl Serialize) {
+    if sender.send(&numbered(answer, id)).is_err() {
+        sender.close(1013, "answers are not read");
+    }
+}
+
+/// A problem as an answer, counted.
+fn refusal(problem: &Problem) -> Map<String, Value> {
+    Counters::of_worker().count_refusal(problem.code());
     let mut members: Map<String, Value> = problem.members().clone();
     members.insert("op".to_owned(), "error".into());
     members.insert("code".to_owned(), problem.code().as_str().into());
     members.insert("message".to_owned(), problem.detail().into());
-    Value::Object(members)
+    members
 }
 
 impl LogSocket {
@@ -126,15 +132,21 @@ impl LogSocket {
         self.routes.check(ctx, topic, access).map_err(refused)
     }
 
-    fn subscribe(&self, socket: &mut Socket<'_>, request: &Request) -> Result<(), Problem> {
-        self.check(&request.topic, Access::Read)?;
+    fn subscribe(
+        &self,
+        socket: &mut Socket<'_>,
+        id: &Option<Value>,
+        request: &Request<'_>,
+    ) -> Result<(), Problem> {
+        let topic = &*request.topic.0;
+        self.check(topic, Access::Read)?;
         if socket.subscriptions().len() >= FOLLOWED_MAX {
             return Err(Problem::new(Code::TooManyTopics, "one connection follows 256 partitions at most"));
         }
-        let (log, topic) = (self.routes.log.clone(), request.topic.clone());
-        let partition = request.partition.unwrap_or(0);
+        let (log, topic, partition) = (self.routes.log.clone(), topic.to_owned(), request.partition());
         let (offset, tail) = (request.offset, request.tail.unwrap_or(0));
-        let (member, id, sender) = (request.member.clone(), request.id.clone(), socket.sender());
+        let member = request.member.as_ref().map(|Text(member)| member.clone().into_owned());
+        let (id, sender) = (id.clone(), socket.sender());
         // The log may be on another worker: its range is waited for.
         let started = try_go("log subscribe", move || {
             let range = log.range(&topic, partition);
@@ -148,76 +160,63 @@ impl LogSocket {
                 });
                 let next = match begun {
                     Ok(next) => next,
-                    Err(problem) => return answer(socket, &id, problem_of(&problem)),
+                    Err(problem) => return answer(socket, &id, refusal(&problem)),
                 };
-                let what = json!({"op": "subscribed", "topic": topic, "partition": partition, "next": next});
-                answer(socket, &id, what);
+                answer(socket, &id, Answer::Subscribed { topic: &topic, partition, next });
                 let (again, named) = (id.clone(), topic.clone());
                 let failed = move |socket: &mut Socket<'_>, error: FollowError| {
-                    let mut value = problem_of(&problem_of_follow(error));
-                    value["topic"] = named.as_str().into();
-                    value["partition"] = partition.into();
-                    answer(socket, &again, value);
+                    let mut members = refusal(&problem_of_follow(error));
+                    members.insert("topic".to_owned(), named.as_str().into());
+                    members.insert("partition".to_owned(), partition.into());
+                    answer(socket, &again, members);
                 };
                 let followed = socket.follow(&log, &topic, partition, next, member.as_deref(), failed);
                 if let Err(error) = followed {
-                    answer(socket, &id, problem_of(&problem_of_follow(error)));
+                    answer(socket, &id, refusal(&problem_of_follow(error)));
                 }
             });
         });
         started.map(drop).ok_or_else(|| Problem::new(Code::Overloaded, "too many are just subscribing"))
     }
 
-    fn unsubscribe(&self, socket: &mut Socket<'_>, request: &Request) -> Result<(), Problem> {
-        let partition = request.partition.unwrap_or(0);
-        if !socket.unfollow(&request.topic, partition) {
+    fn unsubscribe(
+        &self,
+        socket: &mut Socket<'_>,
+        id: &Option<Value>,
+        request: &Request<'_>,
+    ) -> Result<(), Problem> {
+        let (topic, partition) = (&*request.topic.0, request.partition());
+        if !socket.unfollow(topic, partition) {
             return Err(Problem::new(Code::BadRequest, "it is not subscribed to"));
         }
-        let what = json!({"op": "unsubscribed", "topic": request.topic, "partition": partition});
-        answer(socket, &request.id, what);
+        answer(socket, id, Answer::Unsubscribed { topic, partition });
         Ok(())
     }
 
-    fn produce(&self, socket: &mut Socket<'_>, request: &Request) -> Result<(), Problem> {
-        self.check(&request.topic, Access::Write)?;
-        let bytes;
-        let entry = match (&request.text, &request.base64) {
-            (Some(text), None) => Entry::text(text),
-            (None, Some(base64)) => {
-                let decoded = BASE64.decode(base64.as_bytes());
-                bytes = decoded.map_err(|_| Problem::field("base64", "it is no base64"))?;
-                Entry::bytes(&bytes)
+    fn produce(
+        &self,
+        socket: &mut Socket<'_>,
+        id: &Option<Value>,
+        request: Request<'_>,
+    ) -> Result<(), Problem> {
+        let Request { topic: Text(topic), acks, producer, record, .. } = request;
+        self.check(&topic, Access::Write)?;
+        let mut options = ProduceOptions::default().acks(acks.unwrap_or_default());
+        options.producer = producer.map(RawProducer::check).transpose()?;
+        let record = record.check()?;
+        options.partition = record.partition;
+        let (entry, bytes) = (record.entry(), record.entry().payload.len());
+        let (sender, id, named) = (socket.sender(), id.clone(), String::from(&*topic));
+        self.routes.log.produce_then(&topic, &[entry], options, move |result| match result {
+            Ok(Produced { partition, offset, duplicate, .. }) => {
+                if !duplicate {
+                    Counters::of_worker().count_produced(1, bytes);
+                }
+                tell(&sender, &id, Answer::Produced { topic: &named, partition, offset, duplicate });
             }
-            _ => return Err(Problem::field("text", "a record has `text` or `base64`")),
-        };
-        let entry = match &request.key {
-            Some(key) => entry.key(key.as_str()),
-            None => entry,
-        };
-        let mut options = ProduceOptions::default().acks(request.acks);
-        options.partition = request.partition;
-        if let Some(Producer { id, sequence }) = request.producer {
-            options = options.producer(id, sequence);
-        }
-        let (sender, id, topic) = (socket.sender(), request.id.clone(), request.topic.clone());
-        self.routes.log.produce_then(&request.topic, &[entry], options, move |result| {
-            let value = match result {
-                Ok(produced) => json!({
-                    "op": "produced", "topic": topic, "partition": produced.partition,
-                    "offset": produced.offset, "duplicate": produced.duplicate,
-                }),
-                Err(error) => problem_of(&Problem::from(error)),
-            };
-            tell(&sender, &id, value);
+            Err(error) => tell(&sender, &id, refusal(&Problem::from(error))),
         });
         Ok(())
-    }
-}
-
-/// Sends an answer from wherever the log is.
-fn tell(sender: &Sender, id: &Option<Value>, value: Value) {
-    if sender.send(&numbered(value, id)).is_err() {
-        sender.close(1013, "answers are not read");
     }
 }
 
