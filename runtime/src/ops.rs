@@ -2,9 +2,10 @@
 //!
 //! # Unsafe
 //!
-//! A buffer that an operation names lies on the fiber's stack or is owned by it. [`run`] returns only after the operation's
-//! completion: when the fiber is cancelled or out of time, the operation is cancelled first and its completion awaited.
-//! A fiber is never dropped while it waits. So the memory outlives the kernel's use of it.
+//! A buffer that an operation names lies on the fiber's stack or is owned by it. Once the operation is pushed, [`run`] returns only after
+//! its completion, and does not panic before: when the fiber is cancelled or out of time, the operation is cancelled first and its
+//! completion awaited; where a fiber must not wait, it panics before it pushes. A fiber is never dropped while it waits. So the
+//! memory outlives the kernel's use of it.
 
 use crate::core::{self, Core};
 use crate::fiber::{Cancelled, Waiter, Wake};
@@ -86,7 +87,7 @@ pub enum Lane {
 /// All memory that `op` names is valid, and used by nobody else, until this returns.
 ///
 /// # Panics
-/// When not called on a fiber.
+/// When not called on a fiber, or where that fiber must not wait; nothing is submitted then.
 pub(crate) unsafe fn run(core: &Core, op: &Op, what: &'static str) -> Result<u32, OpError> {
     // SAFETY: passed on.
     unsafe { run_on(core, Lane::Main, op, what, None) }
@@ -111,6 +112,8 @@ pub(crate) unsafe fn run_on(
     if lane == Lane::Outbound && core.outbound.borrow().is_none() {
         return Err(OpError::Errno(libc::ENODEV));
     }
+    // Before anything is pushed: a panic of the wait itself would free memory that the kernel still uses.
+    core.fibers.assert_may_wait(core);
     // SAFETY: passed on.
     unsafe { submit_and_wait(core, lane, op, what, until) }
 }
@@ -121,7 +124,7 @@ pub(crate) unsafe fn run_on(
 /// As [`run`].
 ///
 /// # Panics
-/// Off a worker's thread, or when not called on a fiber.
+/// Off a worker's thread, when not called on a fiber, or where that fiber must not wait; nothing is submitted then.
 pub(crate) unsafe fn run_io(
     lane: Lane,
     op: &Op,

@@ -5,10 +5,11 @@ use std::fs as std_fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use sws_runtime::fs::{Dir, File, OpenOptions, Symlinks};
-use sws_runtime::{Cancelled, Config, Runtime, cancel_fiber, current_fiber, go};
+use sws_runtime::{Cancelled, Config, Runtime, cancel_fiber, current_fiber, go, without_waits};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -248,4 +249,20 @@ fn a_cancelled_fiber_reaches_no_file() {
 fn a_file_off_a_fiber_says_so() {
     let runtime = Runtime::new(Config::default()).expect("a runtime");
     let _ = runtime.enter(|| File::open("/"));
+}
+
+#[test]
+fn where_a_fiber_must_not_wait_nothing_is_read() {
+    let folder = Folder::new();
+    std_fs::write(folder.path("file"), [7; 64]).expect("a file");
+    let path = folder.path("file");
+    on_fiber(move || {
+        let file = File::open(&path).expect("it is there");
+        let (mut never, mut read) = ([0; 64], [0; 64]);
+        let refused = catch_unwind(AssertUnwindSafe(|| without_waits(|| file.read_at(&mut never, 0))));
+        assert!(refused.is_err(), "it panics");
+        // What was pushed before this one would have been done with it.
+        assert_eq!(file.read_at(&mut read, 0).expect("a read"), 64);
+        assert_eq!((never, read), ([0; 64], [7; 64]));
+    });
 }

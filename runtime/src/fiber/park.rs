@@ -75,10 +75,7 @@ impl Fibers {
         what: &'static str,
         until: Option<Duration>,
     ) -> Wake {
-        if std::thread::panicking() {
-            return self.park_final(waiter, what);
-        }
-        assert_unborrowed(core);
+        self.assert_may_wait(core);
         let deadline = until.unwrap_or(Duration::MAX).min(self.deadline());
         if deadline == Duration::MAX {
             return self.suspend(waiter, what);
@@ -93,12 +90,6 @@ impl Fibers {
     pub(crate) fn park_final(&self, waiter: Waiter, what: &'static str) -> Wake {
         self.suspend(waiter, what)
     }
-}
-
-/// A wait in the closure of `Conn::update` would let the loop find the slots borrowed: it is the fiber that panics.
-fn assert_unborrowed(core: &Core) {
-    let free = core.conns.slots.try_borrow_mut().is_ok();
-    assert!(free, "a fiber does not wait inside of a call that borrows a connection's state");
 }
 
 /// Suspends the fiber for a time. Not before that time, and as soon after it as the loop's turns allow.
@@ -164,7 +155,7 @@ pub fn unpark(id: FiberId) {
 /// When not called on a fiber.
 pub fn yield_now() -> Result<(), Cancelled> {
     core::with(|core| {
-        assert_unborrowed(core);
+        core.fibers.assert_may_wait(core);
         let waiter = core.fibers.waiter();
         match core.fibers.park_yield(waiter) {
             Wake::Ready => Ok(()),
