@@ -1,7 +1,7 @@
 //! The last numbers of idempotent producers. Pure.
 
 use crate::segment::ProducerEntry;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::RangeInclusive;
 
 /// The last record of a producer.
@@ -36,8 +36,10 @@ pub(super) enum Verdict {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Producers {
     known: HashMap<u64, Last>,
-    /// What is on its way to the disk: it counts, but is taken back when it fails.
-    pending: HashMap<u64, Last>,
+    /// What is on its way to the disk, each with its producer and in the order of offsets. It counts, but is taken back when it fails.
+    pending: VecDeque<(u64, Last)>,
+    /// The last of them of each producer.
+    latest: HashMap<u64, Last>,
     seen: u64,
     max: usize,
 }
@@ -49,7 +51,7 @@ impl Producers {
 
     /// What `count` records from this number on are. Numbers wrap around.
     pub(super) fn judge(&self, producer_id: u64, sequence: u32, count: u32) -> Verdict {
-        let Some(last) = self.pending.get(&producer_id).or_else(|| self.known.get(&producer_id)) else {
+        let Some(last) = self.latest.get(&producer_id).or_else(|| self.known.get(&producer_id)) else {
             return Verdict::Next;
         };
         let expected = last.sequence.wrapping_add(1);
@@ -80,19 +82,17 @@ impl Producers {
     ) {
         self.seen += 1;
         let (first, offset) = offsets.into_inner();
-        self.pending.insert(producer_id, Last { sequence, first, offset, timestamp_ms, seen: self.seen });
+        let last = Last { sequence, first, offset, timestamp_ms, seen: self.seen };
+        self.pending.push_back((producer_id, last));
+        self.latest.insert(producer_id, last);
     }
 
     /// All below this offset is written.
     pub(super) fn commit(&mut self, next: u64) {
-        if self.pending.is_empty() {
-            return;
-        }
-        let done: Vec<u64> =
-            self.pending.iter().filter(|(_, last)| last.offset < next).map(|(&id, _)| id).collect();
-        for id in done {
-            if let Some(last) = self.pending.remove(&id) {
-                self.known.insert(id, last);
+        while let Some((id, last)) = self.pending.pop_front_if(|(_, last)| last.offset < next) {
+            self.known.insert(id, last);
+            if self.latest.get(&id) == Some(&last) {
+                self.latest.remove(&id);
             }
         }
         self.trim();
@@ -101,6 +101,7 @@ impl Producers {
     /// What was on its way is not written.
     pub(super) fn take_back(&mut self) {
         self.pending.clear();
+        self.latest.clear();
     }
 
     /// Takes a record note of that was read.
@@ -113,14 +114,12 @@ impl Producers {
         });
         let first = before.map_or(offset, |before| before.first);
         self.known.insert(producer_id, Last { sequence, first, offset, timestamp_ms, seen: self.seen });
-        if self.known.len() > 2 * self.max {
-            self.trim();
-        }
+        self.trim();
     }
 
-    /// Forgets those that were silent for longest.
+    /// Forgets those that were silent for longest, when there are twice as many as are to be remembered: not for each that comes.
     fn trim(&mut self) {
-        if self.known.len() <= self.max {
+        if self.known.len() <= 2 * self.max {
             return;
         }
         let mut seen: Vec<u64> = self.known.values().map(|last| last.seen).collect();
@@ -129,11 +128,13 @@ impl Producers {
         self.known.retain(|_, last| last.seen > limit);
     }
 
-    /// What is written, the one that was silent for longest first.
+    /// What is written, as many as are to be remembered, the one that was silent for longest first.
     pub(super) fn snapshot(&self) -> Vec<ProducerEntry> {
         let mut all: Vec<(&u64, &Last)> = self.known.iter().collect();
         all.sort_by_key(|(_, last)| last.seen);
+        let excess = all.len().saturating_sub(self.max);
         all.into_iter()
+            .skip(excess)
             .map(|(&producer_id, last)| ProducerEntry {
                 producer_id,
                 sequence: last.sequence,
@@ -198,6 +199,23 @@ mod tests {
         producers.take_back();
         assert_eq!(producers.judge(7, 3, 1), Verdict::Next);
         assert_eq!(producers.snapshot(), [entry(7, 2, 11)]);
+    }
+
+    #[test]
+    fn of_two_on_their_way_the_first_stays_when_the_second_fails() {
+        let mut producers = Producers::new(10);
+        producers.push_pending(7, 1, 10..=10, 0);
+        producers.push_pending(7, 2, 11..=11, 0);
+        producers.commit(11);
+        assert_eq!(producers.snapshot(), [entry(7, 1, 10)], "what is written is known");
+        assert_eq!(
+            producers.judge(7, 2, 1),
+            Verdict::Duplicate { offset: 11 },
+            "the second is still on its way"
+        );
+        producers.take_back();
+        assert_eq!(producers.judge(7, 1, 1), Verdict::Duplicate { offset: 10 });
+        assert_eq!(producers.judge(7, 2, 1), Verdict::Next);
     }
 
     #[test]
