@@ -1,64 +1,13 @@
 //! The log on real files and a real ring.
 
-use std::path::PathBuf;
+mod log_common;
+
+use log_common::*;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use sws_content::log::*;
 use sws_content::segment::{Decoded, decode_record};
 use sws_runtime::{Config, Runtime, go, sleep};
-
-/// A folder of its own, taken away at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Folder {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path =
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("log-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder");
-        Folder(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn open(folder: &Folder) -> Log {
-    open_with(folder, LogOptions::default())
-}
-
-fn open_with(folder: &Folder, options: LogOptions) -> Log {
-    let (log, report) = Log::open_with(&folder.0, options).expect("a log");
-    assert_eq!(report.damage().collect::<Vec<_>>(), Vec::<&str>::new());
-    log
-}
-
-/// Runs `f` on a fiber of a worker that ends then.
-fn on_worker<T: 'static>(f: impl FnOnce() -> T + 'static) -> T {
-    Runtime::new(Config::default()).expect("a runtime").block_on_fiber(f)
-}
-
-fn texts(records: &Records) -> Vec<(u64, String)> {
-    records.iter().map(|r| (r.offset, String::from_utf8(r.payload.to_vec()).expect("text"))).collect()
-}
-
-fn all(log: &Log, topic: &str, partition: u32, from: u64) -> Vec<(u64, String)> {
-    let mut found = Vec::new();
-    let mut offset = from;
-    loop {
-        let records = log.fetch(topic, partition, offset, FetchMax::default()).expect("records");
-        if records.next == offset {
-            return found;
-        }
-        found.extend(texts(&records));
-        offset = records.next;
-    }
-}
 
 #[test]
 fn what_was_acknowledged_is_there_after_opening_again() {
@@ -250,38 +199,6 @@ fn too_much_at_once_is_refused_and_nothing_is_lost() {
 }
 
 #[test]
-fn retention_takes_whole_segments_and_says_so() {
-    let folder = Folder::new();
-    let log = open(&folder);
-    on_worker({
-        let log = log.clone();
-        move || {
-            let config = TopicConfig::default().segment_bytes(4096).retain_bytes(10_000);
-            log.create_topic("t", config).expect("a topic");
-            let text = "x".repeat(500);
-            for _ in 0..100 {
-                log.produce("t", Entry::text(&text), Acks::Written).expect("an ack");
-            }
-            log.maintain().expect("open");
-            let info = log.topic("t").expect("it is there").partitions[0].clone();
-            assert!(info.low > 50 && info.bytes <= 10_000, "{info:?}");
-            let max = FetchMax::default();
-            assert!(
-                matches!(log.fetch("t", 0, 0, max), Err(FetchError::OutOfRange { low, .. }) if low == info.low)
-            );
-            assert_eq!(
-                log.fetch("t", 0, info.low, max).expect("records").iter().next().expect("one").offset,
-                info.low
-            );
-            log.close();
-        }
-    });
-    drop(log);
-    let log = open(&folder);
-    on_worker(move || assert_eq!(log.range("t", 0).expect("a range").1, 100));
-}
-
-#[test]
 fn records_of_a_full_segment_are_a_part_of_its_file() {
     let folder = Folder::new();
     let log = open(&folder);
@@ -316,95 +233,6 @@ fn records_of_a_full_segment_are_a_part_of_its_file() {
         assert_eq!(next, stored.next);
         assert!(stored.len > 200_000, "{} bytes", stored.len);
         log.close();
-    });
-}
-
-#[test]
-fn old_records_go_and_their_numbers_stay_used() {
-    let folder = Folder::new();
-    let log = open(&folder);
-    on_worker({
-        let log = log.clone();
-        move || {
-            log.create_topic("t", TopicConfig::default().retain_for(Duration::from_secs(3600)))
-                .expect("a topic");
-            for _ in 0..3 {
-                log.produce("t", Entry::text("x").timestamp_ms(1000), Acks::Durable).expect("an ack");
-            }
-            log.maintain().expect("open");
-            assert_eq!(log.range("t", 0).expect("a range"), (3, 3));
-        }
-    });
-    drop(log);
-    let log = open(&folder);
-    on_worker(move || {
-        assert_eq!(log.range("t", 0).expect("a range"), (3, 3));
-        assert_eq!(log.produce("t", Entry::text("x"), Acks::Durable).expect("an ack").offset, 3);
-    });
-}
-
-#[test]
-fn compaction_keeps_the_last_of_each_key() {
-    let folder = Folder::new();
-    let options =
-        LogOptions { compaction_bytes_per_second: u64::MAX, recent_bytes_max: 0, ..LogOptions::default() };
-    let log = open_with(&folder, options.clone());
-    on_worker({
-        let log = log.clone();
-        move || {
-            let config = TopicConfig::default().segment_bytes(4096).compact(true);
-            log.create_topic("t", config).expect("a topic");
-            for n in 0..400u64 {
-                let (key, text) = (format!("key {}", n % 7), format!("value {n}"));
-                log.produce("t", Entry::text(&text).key(&key), Acks::Written).expect("an ack");
-            }
-            log.produce("t", Entry::tombstone("key 3"), Acks::Durable).expect("an ack");
-            while log.topic("t").expect("it is there").partitions[0].bytes > 8000 {
-                log.maintain().expect("open");
-                sleep(Duration::from_millis(1)).expect("not cancelled");
-            }
-            check_compacted(&log);
-            log.close();
-        }
-    });
-    drop(log);
-    let log = open_with(&folder, options);
-    on_worker(move || check_compacted(&log));
-}
-
-fn check_compacted(log: &Log) {
-    let found = all(log, "t", 0, 0);
-    assert!(found.len() < 100, "{}", found.len());
-    assert!(found.windows(2).all(|pair| pair[0].0 < pair[1].0), "offsets rise");
-    for n in 393..400 {
-        assert!(found.contains(&(n, format!("value {n}"))), "the last of each key is there: {n}");
-    }
-    let (offset, _) = found[0];
-    let from_gap = all(log, "t", 0, offset + 1);
-    assert_eq!(from_gap, found[1..], "reading can begin in a gap");
-    let stored = log.fetch_stored("t", 0, offset, u64::MAX).expect("no error");
-    assert!(stored.is_none(), "there are gaps in it: {stored:?}");
-}
-
-#[test]
-fn a_deleted_topic_is_gone_and_its_name_free() {
-    let folder = Folder::new();
-    let log = open(&folder);
-    on_worker(move || {
-        log.create_topic("room/1", TopicConfig::default()).expect("a topic");
-        assert!(matches!(log.create_topic("room/1", TopicConfig::default()), Err(TopicError::Exists)));
-        assert!(matches!(log.create_topic("a#b", TopicConfig::default()), Err(TopicError::Name)));
-        log.produce("room/1", Entry::text("x"), Acks::Durable).expect("an ack");
-        let waiting = go("waiting", {
-            let log = log.clone();
-            move || log.fetch_wait("room/1", 0, 1, FetchMax::default(), Duration::from_secs(60)).map(drop)
-        });
-        sws_runtime::yield_now().expect("not cancelled");
-        log.delete_topic("room/1").expect("deleted");
-        assert!(matches!(waiting.join(), Ok(Err(FetchError::UnknownTopic))));
-        assert!(log.topics().expect("open").is_empty());
-        log.create_topic("room/1", TopicConfig::default()).expect("a topic");
-        assert_eq!(log.produce("room/1", Entry::text("x"), Acks::Durable).expect("an ack").offset, 0);
     });
 }
 

@@ -69,6 +69,11 @@ impl ChunkCache {
         Ok(chunk)
     }
 
+    /// Whether it is there, or just being read.
+    pub(super) fn has(&self, id: ChunkId) -> bool {
+        self.slots.borrow().contains_key(&id)
+    }
+
     fn insert(&self, id: ChunkId, chunk: Arc<Chunk>) {
         let weight = chunk.weight();
         if weight > self.bytes_max {

@@ -38,6 +38,8 @@ pub(crate) struct Core {
     pub(super) settled: WaitList,
     pub(super) files: OpenFiles,
     pub(super) cache: ChunkCache,
+    /// Held once more by each read ahead that is under way.
+    pub(super) reads_ahead: Rc<()>,
     pub(super) recent_bytes: Cell<usize>,
     /// Records that were written, and the batches in which they were.
     pub(super) records: Cell<u64>,
@@ -69,6 +71,7 @@ impl Core {
             storage: Arc::clone(&options.storage),
             files: OpenFiles::new(Arc::clone(&options.storage), options.open_files_max),
             cache: ChunkCache::new(options.cache_bytes_max),
+            reads_ahead: Rc::new(()),
             options,
             dir,
             topics: RefCell::new(HashMap::new()),

@@ -11,6 +11,7 @@
 //! time    ─▶ maintain.rs: retention, compaction
 //! ```
 
+mod ahead;
 mod cache;
 mod checkpoint;
 mod chunk;

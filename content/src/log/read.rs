@@ -1,5 +1,7 @@
 //! Reading: from memory what was written last, from shared chunks what is older.
 
+use super::ahead::Ahead;
+use super::cache::ChunkId;
 use super::chunk::Chunk;
 use super::core::Core;
 use super::error::FetchError;
@@ -85,20 +87,31 @@ pub struct StoredRecords {
 }
 
 /// Where a chunk lies in a file.
-struct Extent {
+pub(super) struct Extent {
     file_id: u64,
     path: PathBuf,
     writable: bool,
     from: u64,
     to: u64,
     /// One past the last offset that it stands for.
-    next: u64,
+    pub(super) next: u64,
     /// Whether it stays as it is.
-    is_final: bool,
+    pub(super) is_final: bool,
+}
+
+impl Extent {
+    pub(super) fn chunk_id(&self) -> ChunkId {
+        (self.file_id, self.from)
+    }
+
+    /// Bytes.
+    pub(super) fn len(&self) -> usize {
+        (self.to - self.from) as usize
+    }
 }
 
 /// What is to be done for an offset.
-enum Found {
+pub(super) enum Found {
     /// It is in memory.
     Recent(Arc<Chunk>),
     /// It lies in the active segment.
@@ -114,7 +127,7 @@ impl Partition {
     }
 
     /// Records from an offset on, as many as there are and may be. None at the end.
-    pub(super) fn fetch(&self, core: &Core, offset: u64, max: FetchMax) -> Result<Records, FetchError> {
+    pub(super) fn fetch(&self, core: &Rc<Core>, offset: u64, max: FetchMax) -> Result<Records, FetchError> {
         let (low, high) = self.range();
         if self.is_deleted.get() {
             return Err(FetchError::UnknownTopic);
@@ -124,8 +137,10 @@ impl Partition {
         }
         let mut records = Records { parts: Vec::new(), low, high, next: offset };
         let (mut count, mut bytes) = (0, 0);
+        let mut ahead = Ahead::default();
         while records.next < high && count < max.records && bytes < max.bytes {
-            let chunk = match self.chunk_at(core, records.next) {
+            let left = FetchMax { records: max.records - count, bytes: max.bytes - bytes };
+            let chunk = match self.chunk_at(core, records.next, left, &mut ahead) {
                 // What was read so far is good; the next call meets the error again.
                 Err(_) if count > 0 => break,
                 // Retention may have taken it meanwhile.
@@ -137,7 +152,7 @@ impl Partition {
             };
             let from = chunk.find(records.next);
             let end = chunk.find(high);
-            let to = limit(&chunk, from, end, max.records - count, max.bytes - bytes, count == 0);
+            let to = limit(&chunk, from, end, left, count == 0);
             if to > from {
                 count += to - from;
                 bytes += chunk.bytes_between(from, to);
@@ -209,7 +224,7 @@ impl Partition {
     /// As [`fetch`](Partition::fetch); at the end it waits for a record, at most for a time.
     pub(super) fn fetch_wait(
         &self,
-        core: &Core,
+        core: &Rc<Core>,
         offset: u64,
         max: FetchMax,
         wait: Duration,
@@ -249,16 +264,27 @@ impl Partition {
     }
 
     /// The chunk with the record of this offset, or with the next one that compaction has left.
-    fn chunk_at(&self, core: &Core, offset: u64) -> Result<Arc<Chunk>, FetchError> {
+    /// What a fetch comes to behind it is read meanwhile.
+    fn chunk_at(
+        &self,
+        core: &Rc<Core>,
+        offset: u64,
+        left: FetchMax,
+        ahead: &mut Ahead,
+    ) -> Result<Arc<Chunk>, FetchError> {
+        let mut read = |extent: Extent| {
+            self.read_ahead(core, ahead, &extent, offset, left);
+            read_shared(core, &extent)
+        };
         loop {
             let found = self.find(&self.state.borrow(), offset);
             let (id, result) = match found {
                 Found::Recent(chunk) => return Ok(chunk),
-                Found::Extent(extent) => (extent.file_id, read_shared(core, &extent)),
+                Found::Extent(extent) => (extent.file_id, read(extent)),
                 Found::Sealed(sealed) => {
                     let index = sealed.index(|| load_index(core, &sealed));
                     let extent = index.map(|index| sealed_extent(&sealed, &index, offset));
-                    (sealed.id, extent.and_then(|extent| read_shared(core, &extent)))
+                    (sealed.id, extent.and_then(&mut read))
                 }
             };
             // While it was read, the segment may have been sealed, or another file may have taken its name.
@@ -279,7 +305,8 @@ impl Partition {
         state.sealed.get(at).map(|segment| segment.id).or_else(active)
     }
 
-    fn find(&self, state: &State, offset: u64) -> Found {
+    /// Where the record of an offset below the end is.
+    pub(super) fn find(&self, state: &State, offset: u64) -> Found {
         if state.recent.front().is_some_and(|oldest| oldest.first() <= offset) {
             let at = state.recent.partition_point(|chunk| chunk.next() <= offset);
             return Found::Recent(Arc::clone(&state.recent[at]));
@@ -293,10 +320,10 @@ impl Partition {
 }
 
 /// How far a fetch goes in a chunk.
-fn limit(chunk: &Chunk, from: usize, end: usize, records: usize, bytes: usize, is_first: bool) -> usize {
-    let most = end.min(from.saturating_add(records));
+fn limit(chunk: &Chunk, from: usize, end: usize, left: FetchMax, is_first: bool) -> usize {
+    let most = end.min(from.saturating_add(left.records));
     let mut to = from;
-    while to < most && chunk.bytes_between(from, to + 1) <= bytes {
+    while to < most && chunk.bytes_between(from, to + 1) <= left.bytes {
         to += 1;
     }
     if to == from && is_first && from < most { from + 1 } else { to }
@@ -327,7 +354,7 @@ fn active_extent(state: &State, offset: u64) -> Extent {
     }
 }
 
-fn sealed_extent(sealed: &Sealed, index: &Index, offset: u64) -> Extent {
+pub(super) fn sealed_extent(sealed: &Sealed, index: &Index, offset: u64) -> Extent {
     let (from, behind) = bounds(&index.entries, offset);
     let (to, next) =
         behind.map_or((sealed.records_bytes, sealed.next), |entry| (entry.position, entry.offset));
@@ -335,16 +362,16 @@ fn sealed_extent(sealed: &Sealed, index: &Index, offset: u64) -> Extent {
 }
 
 /// Reads a chunk; one that stays as it is, for all.
-fn read_shared(core: &Core, extent: &Extent) -> Result<Arc<Chunk>, FetchError> {
+pub(super) fn read_shared(core: &Core, extent: &Extent) -> Result<Arc<Chunk>, FetchError> {
     match extent.is_final {
-        true => core.cache.load((extent.file_id, extent.from), || read_chunk(core, extent)),
+        true => core.cache.load(extent.chunk_id(), || read_chunk(core, extent)),
         false => read_chunk(core, extent).map(Arc::new),
     }
 }
 
 fn read_chunk(core: &Core, extent: &Extent) -> Result<Chunk, FetchError> {
     let file = core.files.open(extent.file_id, &extent.path, extent.writable)?;
-    let len = (extent.to - extent.from) as usize;
+    let len = extent.len();
     let bytes = read_range(&*file, extent.from, len)?;
     let corrupt =
         |at: usize| FetchError::Corrupt { path: extent.path.clone(), position: extent.from + at as u64 };

@@ -99,6 +99,11 @@ impl Sealed {
         Ok(Arc::clone(self.index.get_or_init(|| index)))
     }
 
+    /// The index, if it was needed before.
+    pub(super) fn index_in_memory(&self) -> Option<&Index> {
+        self.index.get().map(|index| &**index)
+    }
+
     /// The index as it lies beside the segment, if it is of this segment and whole.
     pub(super) fn stored_index(&self, storage: &dyn Storage) -> Option<Index> {
         let bytes = read_file(storage, &self.index_path(), INDEX_BYTES_MAX).ok()?;
