@@ -10,7 +10,7 @@ use fixture::{Ask, Fixture};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use sws::content::log::{Log, LogOptions, TopicConfig, live_name};
 use sws::log_routes::{LogRoutes, presence_message};
 use sws::sse::{RecordFormat, Sse};
@@ -295,6 +295,35 @@ fn hear_text(socket: &mut WebSocket<TcpStream>) -> String {
             return text.to_string();
         }
     }
+}
+
+#[test]
+fn what_a_thread_publishes_before_anybody_has_asked_is_kept() {
+    let folder = fixture::Folder::new();
+    let (log, _) = Log::open(&folder.0).expect("a log");
+    let server = Server::bind("127.0.0.1:0").expect("a port");
+    server.topics().configure("room/*", TopicOptions::default().durable(log.clone()));
+    let topics = server.topics();
+    let routes = log.clone();
+    let server = server.spawn(move || LogRoutes::new(routes.clone()).into_router()).expect("it runs");
+    for n in 0..20 {
+        topics.publish("room/1", format!("message {n}")).expect("taken in");
+    }
+    let mut client = Client::connect(server.addr());
+    let mut texts: Vec<String> = Vec::new();
+    let begin = Instant::now();
+    while texts.len() < 20 {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{texts:?}");
+        let answer = client.get("/room%2F1/0?offset=0&wait=100");
+        if answer.status == 200 {
+            let records: Value = serde_json::from_slice(&answer.body).expect("JSON");
+            let all = records["records"].as_array().expect("records").iter();
+            texts = all.map(|record| record["text"].as_str().unwrap_or_default().to_owned()).collect();
+        }
+    }
+    assert!(texts.iter().enumerate().all(|(n, text)| *text == format!("message {n}")), "{texts:?}");
+    drop(client);
+    server.shutdown();
 }
 
 #[test]

@@ -60,9 +60,7 @@ impl Partition {
         match self.find(&self.state.borrow(), offset) {
             Found::Recent(_) => None,
             Found::Extent(extent) => extent.is_final.then_some(extent),
-            Found::Sealed(sealed) => {
-                sealed.index_in_memory().map(|index| sealed_extent(&sealed, index, offset))
-            }
+            Found::Sealed(sealed) => sealed.index().map(|index| sealed_extent(&sealed, &index, offset)),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::error::{ProduceError, is_full};
 use super::partition::{Partition, now_ms};
 use super::queue::Batch;
 use super::segment_file::{Active, Sealed, segment_path};
+use super::wait::{NotWaited, apart};
 use crate::segment::{Footer, Index, SegmentHeader, topic_crc};
 use crate::storage::{AppendError, SharedFile, replace_file, write_all_at};
 use bytes::Bytes;
@@ -248,17 +249,32 @@ impl Partition {
     }
 
     /// Ends the active segment before its time, if nothing is just being written, and begins the next: the number of the next record
-    /// is then in the name of a file, whatever becomes of the others.
-    pub(super) fn roll(self: &Rc<Self>, core: &Rc<Core>) {
+    /// is then in the name of a file, whatever becomes of the others. What comes meanwhile is written by a fiber of its own.
+    pub(super) fn roll(self: &Rc<Self>, core: &Rc<Core>) -> Result<(), Cancelled> {
         if std::mem::replace(&mut self.queue.borrow_mut().is_committing, true) {
-            return;
+            return Ok(());
         }
-        let _guard = Panicked(self, core);
-        let end = self.state.borrow().end;
-        if let Err(failure) = self.seal(core).and_then(|()| self.begin(core, end)) {
-            self.fail(core, failure);
+        let (partition, shared) = (Rc::clone(self), Rc::clone(core));
+        let rolled = apart("log roll", move || {
+            let _guard = Panicked(&partition, &shared);
+            let end = partition.state.borrow().end;
+            if let Err(failure) = partition.seal(&shared).and_then(|()| partition.begin(&shared, end)) {
+                partition.fail(&shared, failure);
+            }
+            let (next, core) = (Rc::clone(&partition), Rc::clone(&shared));
+            if try_go("log commit", move || next.commit(&core)).is_none() {
+                partition.commit(&shared);
+            }
+        });
+        match rolled {
+            Ok(()) => Ok(()),
+            Err(NotWaited::Cancelled) => Err(Cancelled),
+            Err(NotWaited::NoFiber) => {
+                // Nothing has come meanwhile: nobody else had the time.
+                self.queue.borrow_mut().is_committing = false;
+                Ok(())
+            }
         }
-        self.commit(core);
     }
 
     /// Ends the active segment: all of it is on the disk, and its footer says so.
@@ -293,7 +309,7 @@ impl Partition {
             let producers = state.producers.snapshot();
             let sealed = Rc::new(Sealed::new(active.path, active.header, &footer));
             let index = active.index.finish(sealed.size(), producers);
-            sealed.set_index(index.clone());
+            core.indexes.hold(&sealed, index.clone());
             state.sealed.push_back(Rc::clone(&sealed));
             (sealed, index)
         };
@@ -302,15 +318,34 @@ impl Partition {
         Ok(())
     }
 
-    /// Writes an index beside its segment, on a fiber of its own. It can be made again, so nobody waits for it.
-    fn write_index(&self, core: &Rc<Core>, sealed: &Rc<Sealed>, index: Index) {
-        let (core, sealed) = (Rc::clone(core), Rc::clone(sealed));
+    /// Writes an index beside its segment, on a fiber of its own. It can be made again, so nobody waits for it but who rewrites or deletes
+    /// the segment.
+    fn write_index(self: &Rc<Self>, core: &Rc<Core>, sealed: &Sealed, index: Index) {
+        let (core, path, writing) = (Rc::clone(core), sealed.index_path(), Indexing::begin(self));
+        // Without a fiber it is not written.
         let _ = try_go("log index", move || {
-            let path = sealed.index_path();
             if let Err(error) = replace_file(&*core.storage, &path, &index.encode()) {
                 core.report(&format!("{}: not written, it will be made again: {error}", path.display()));
             }
+            drop(writing);
         });
+    }
+}
+
+/// An index is being written.
+struct Indexing(Rc<Partition>);
+
+impl Indexing {
+    fn begin(partition: &Rc<Partition>) -> Indexing {
+        partition.indexing.set(partition.indexing.get() + 1);
+        Indexing(Rc::clone(partition))
+    }
+}
+
+impl Drop for Indexing {
+    fn drop(&mut self) {
+        self.0.indexing.set(self.0.indexing.get() - 1);
+        self.0.maintained.wake();
     }
 }
 

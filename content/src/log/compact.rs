@@ -1,10 +1,14 @@
 //! Compaction: of sealed segments the last record of each key is kept.
 //!
 //! Keys of the segments that are not compacted yet are collected first; then each segment is written anew without the records that
-//! a later one has replaced, beside the old file, and takes its name. Offsets stay; there are gaps between them. A segment
-//! from which nothing is taken stays as it is.
+//! a later one has replaced, beside the old file, and takes its name, the oldest first. Offsets stay; there are gaps between them. A
+//! compacted segment from which nothing is taken stays as it is.
+//!
+//! A segment is compacted only when its keys were collected and all older ones were written anew: so nothing older has a key of a
+//! compacted segment, and a tombstone in one can go when it is old enough, without bringing anything back.
 
 use super::core::Core;
+use super::maintain::Exclusive;
 use super::options::whole_millis;
 use super::partition::{Partition, now_ms};
 use super::recover::scan_paced;
@@ -15,94 +19,76 @@ use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
-use sws_runtime::{Cancelled, sleep};
+use sws_runtime::{Cancelled, is_draining, sleep};
 
 /// Bytes that are read before the budget is looked at, and that are written at once.
 const STEP_BYTES: usize = 256 * 1024;
-/// Bytes of keys in memory, at most; what comes behind them waits for the next time.
-const KEYS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What a key costs beside its bytes.
 const KEY_WEIGHT: usize = 64;
 
-/// The last offset of each key, of the records before the horizon.
+/// The last offset of each key.
+#[derive(Default)]
 struct Keys {
     last: HashMap<Box<[u8]>, u64>,
     bytes: usize,
-    horizon: u64,
 }
 
 /// Compacts a partition, if enough has come since the last time.
-pub(super) fn compact(core: &Rc<Core>, partition: &Rc<Partition>) -> Result<(), Cancelled> {
-    // What is damaged cannot be read: what lies before it may hold keys that it ends, so nothing up to it is touched.
-    let segments: Vec<Rc<Sealed>> = {
-        let state = partition.state.borrow();
-        let damaged = state.sealed.iter().rposition(|segment| segment.damage.is_some());
-        state.sealed.iter().skip(damaged.map_or(0, |at| at + 1)).cloned().collect()
-    };
-    let (clean, dirty): (Vec<_>, Vec<_>) = segments.iter().partition(|segment| segment.header.compacted);
-    let bytes = |segments: &[&Rc<Sealed>]| segments.iter().map(|segment| segment.size()).sum::<u64>();
-    if dirty.is_empty() || bytes(&dirty) * 2 < bytes(&clean) {
+pub(super) fn compact(
+    core: &Rc<Core>,
+    partition: &Rc<Partition>,
+    exclusive: &Exclusive,
+) -> Result<(), Cancelled> {
+    let mut segments: Vec<Rc<Sealed>> = partition.state.borrow().sealed.iter().cloned().collect();
+    // What is damaged cannot be read: it may hold keys that end behind it. A person looks at it first.
+    if segments.iter().any(|segment| segment.damage.is_some()) {
         return Ok(());
     }
-    let mut keys = Keys { last: HashMap::new(), bytes: 0, horizon: u64::MAX };
-    for segment in &dirty {
-        if let Err(error) = collect(core, segment, &mut keys) {
-            return give_up(core, segment, error);
+    let bytes = |compacted: bool| -> u64 {
+        let chosen = segments.iter().filter(|segment| segment.header.compacted == compacted);
+        chosen.map(|segment| segment.size()).sum()
+    };
+    if bytes(false) == 0 || bytes(false) * 2 < bytes(true) {
+        return Ok(());
+    }
+    exclusive.await_indexes()?;
+    let task = Task { core, partition };
+    let mut keys = Keys::default();
+    for number in 0..segments.len() {
+        let segment = &segments[number];
+        if segment.header.compacted {
+            continue;
+        }
+        if keys.bytes > core.options.compaction_keys_bytes_max {
+            // This one and those behind it wait for the next time.
+            segments.truncate(number);
+            break;
+        }
+        if let Err(error) = task.collect(segment, &mut keys) {
+            return task.give_up(segment, error);
         }
     }
     for segment in &segments {
-        if partition.is_deleted.get() {
-            return Ok(());
-        }
-        if let Err(error) = rewrite(core, partition, segment, &keys) {
-            return give_up(core, segment, error);
+        if let Err(error) = task.rewrite(segment, &keys) {
+            return task.give_up(segment, error);
         }
     }
     Ok(())
-}
-
-fn give_up(core: &Core, segment: &Sealed, error: io::Error) -> Result<(), Cancelled> {
-    if Cancelled::is_in(&error) {
-        return Err(Cancelled);
-    }
-    core.report(&format!("{}: not compacted: {error}", segment.path.display()));
-    Ok(())
-}
-
-/// Reads all records of a segment within the budget.
-fn read(core: &Core, segment: &Sealed, mut each: impl FnMut(&RecordRef<'_>)) -> io::Result<()> {
-    let file = core.files.open(segment.id, &segment.path, false)?;
-    let end =
-        scan_paced(&*file, segment.base(), STEP_BYTES, |_, record| each(record), |bytes| pause(core, bytes))?;
-    let damaged =
-        |error| io::Error::new(io::ErrorKind::InvalidData, format!("at byte {}: {error}", end.position));
-    end.sealed().map(drop).map_err(damaged)
-}
-
-/// Waits until the budget allows for so many bytes more.
-fn pause(core: &Core, bytes: usize) -> io::Result<()> {
-    let rate = core.options.compaction_bytes_per_second.max(1);
-    Ok(sleep(Duration::from_nanos((bytes as u64).saturating_mul(1_000_000_000) / rate))?)
-}
-
-fn collect(core: &Core, segment: &Sealed, keys: &mut Keys) -> io::Result<()> {
-    read(core, segment, |record| {
-        let Some(key) = record.key.filter(|_| record.offset < keys.horizon) else { return };
-        if let Some(last) = keys.last.get_mut(key) {
-            *last = record.offset;
-        } else if keys.bytes + key.len() + KEY_WEIGHT > KEYS_BYTES_MAX {
-            keys.horizon = record.offset;
-        } else {
-            keys.bytes += key.len() + KEY_WEIGHT;
-            keys.last.insert(key.into(), record.offset);
-        }
-    })
 }
 
 impl Keys {
+    fn insert(&mut self, key: &[u8], offset: u64) {
+        if let Some(last) = self.last.get_mut(key) {
+            *last = offset;
+        } else {
+            self.bytes += key.len() + KEY_WEIGHT;
+            self.last.insert(key.into(), offset);
+        }
+    }
+
     /// Whether a record is still wanted. Tombstones are, until they are older than `tombstones`.
     fn keeps(&self, record: &RecordRef<'_>, tombstones: u64) -> bool {
-        if record.tombstone && record.timestamp_ms < tombstones && record.offset < self.horizon {
+        if record.tombstone && record.timestamp_ms < tombstones {
             return false;
         }
         let last = record.key.and_then(|key| self.last.get(key));
@@ -110,59 +96,105 @@ impl Keys {
     }
 }
 
-/// Writes a segment anew, and puts it in the place of the old one.
-fn rewrite(core: &Rc<Core>, partition: &Rc<Partition>, old: &Rc<Sealed>, keys: &Keys) -> io::Result<()> {
-    let age = partition.config.tombstone_age;
-    let tombstones = age.map_or(0, |age| now_ms().saturating_sub(whole_millis(age)));
-    // The old index knows producers whose records may be gone.
-    let producers =
-        old.index(|| super::read::load_index(core, old)).map_err(io::Error::other)?.producers.clone();
-    let mut removed = 0u64;
-    read(core, old, |record| removed += u64::from(!keys.keeps(record, tombstones)))?;
-    if removed == 0 && old.header.compacted {
-        return Ok(());
-    }
-    let path = crate::storage::temporary_path(&old.path);
-    remove_if_there(&*core.storage, &path)?;
-    let file = core.storage.create(&path)?;
-    let header = SegmentHeader { compacted: true, created_ms: now_ms(), ..old.header };
-    let mut copy = Copy {
-        file: &*file,
-        tally: Tally::new(&header),
-        index: IndexBuilder::new(header.base_offset),
-        buffer: header.encode().to_vec(),
-        written: 0,
-        error: None,
-    };
-    read(core, old, |record| {
-        if keys.keeps(record, tombstones) {
-            copy.push(record);
-        }
-    })?;
-    copy.flush()?;
-    let mut tally = copy.tally;
-    tally.next_offset = old.next;
-    let index = copy.index;
-    let footer = tally.footer();
-    super::commit::write_footer(&file, &footer).map_err(io::Error::from)?;
-    if partition.is_deleted.get() || !is_current(partition, old) {
-        return core.storage.remove(&path);
-    }
-    core.storage.rename(&path, &old.path)?;
-    let new = Rc::new(Sealed::new(old.path.clone(), header, &footer));
-    let index = index.finish(new.size(), producers);
-    new.set_index(index.clone());
-    if let Some(place) = partition.state.borrow_mut().sealed.iter_mut().find(|segment| segment.id == old.id) {
-        *place = Rc::clone(&new);
-    }
-    core.files.remove(old.id);
-    core.storage.sync_dir(&partition.dir)?;
-    crate::storage::replace_file(&*core.storage, &new.index_path(), &index.encode())
+/// The compaction of a partition.
+struct Task<'a> {
+    core: &'a Rc<Core>,
+    partition: &'a Rc<Partition>,
 }
 
-/// Whether a segment is still one of the partition.
-fn is_current(partition: &Partition, segment: &Sealed) -> bool {
-    partition.state.borrow().sealed.iter().any(|other| other.id == segment.id)
+impl Task<'_> {
+    /// Whether nobody wants its result any more.
+    fn is_off(&self) -> bool {
+        self.partition.is_deleted.get() || self.core.is_closed.get() || is_draining()
+    }
+
+    /// Reports why a segment is not compacted, unless nobody wants to know.
+    fn give_up(&self, segment: &Sealed, error: io::Error) -> Result<(), Cancelled> {
+        if Cancelled::is_in(&error) {
+            return Err(Cancelled);
+        }
+        if !self.is_off() {
+            self.core.report(&format!("{}: not compacted: {error}", segment.path.display()));
+        }
+        Ok(())
+    }
+
+    /// Reads all records of a segment within the budget.
+    fn read(&self, segment: &Sealed, mut each: impl FnMut(&RecordRef<'_>)) -> io::Result<()> {
+        let file = self.core.files.open(segment.id, &segment.path, false)?;
+        let pause = |bytes| self.pause(bytes);
+        let end = scan_paced(&*file, segment.base(), STEP_BYTES, |_, record| each(record), pause)?;
+        let damaged =
+            |error| io::Error::new(io::ErrorKind::InvalidData, format!("at byte {}: {error}", end.position));
+        end.sealed().map(drop).map_err(damaged)
+    }
+
+    /// Waits until the budget allows for so many bytes more.
+    fn pause(&self, bytes: usize) -> io::Result<()> {
+        if self.is_off() {
+            return Err(io::Error::other("it is not wanted any more"));
+        }
+        let rate = self.core.options.compaction_bytes_per_second.max(1);
+        Ok(sleep(Duration::from_nanos((bytes as u64).saturating_mul(1_000_000_000) / rate))?)
+    }
+
+    fn collect(&self, segment: &Sealed, keys: &mut Keys) -> io::Result<()> {
+        self.read(segment, |record| {
+            if let Some(key) = record.key {
+                keys.insert(key, record.offset);
+            }
+        })
+    }
+
+    /// Writes a segment anew, and puts it in the place of the old one.
+    fn rewrite(&self, old: &Rc<Sealed>, keys: &Keys) -> io::Result<()> {
+        let Task { core, partition } = *self;
+        let age = partition.config.tombstone_age;
+        let tombstones = age.map_or(0, |age| now_ms().saturating_sub(whole_millis(age)));
+        let mut removed = 0u64;
+        self.read(old, |record| removed += u64::from(!keys.keeps(record, tombstones)))?;
+        if removed == 0 && old.header.compacted {
+            return Ok(());
+        }
+        // The old index knows producers whose records may be gone.
+        let producers = old.stored_index(&*core.storage).map_or(Vec::new(), |index| index.producers);
+        let path = crate::storage::temporary_path(&old.path);
+        remove_if_there(&*core.storage, &path)?;
+        let file = core.storage.create(&path)?;
+        let header = SegmentHeader { compacted: true, created_ms: now_ms(), ..old.header };
+        let mut copy = Copy {
+            file: &*file,
+            tally: Tally::new(&header),
+            index: IndexBuilder::new(header.base_offset),
+            buffer: header.encode().to_vec(),
+            written: 0,
+            error: None,
+        };
+        self.read(old, |record| {
+            if keys.keeps(record, tombstones) {
+                copy.push(record);
+            }
+        })?;
+        copy.flush()?;
+        let mut tally = copy.tally;
+        tally.next_offset = old.next;
+        let index = copy.index;
+        let footer = tally.footer();
+        super::commit::write_footer(&file, &footer).map_err(io::Error::from)?;
+        if partition.is_deleted.get() {
+            return core.storage.remove(&path);
+        }
+        core.storage.rename(&path, &old.path)?;
+        let new = Rc::new(Sealed::new(old.path.clone(), header, &footer));
+        let index = index.finish(new.size(), producers);
+        core.indexes.hold(&new, index.clone());
+        if let Some(place) = partition.state.borrow_mut().sealed.iter_mut().find(|one| one.id == old.id) {
+            *place = Rc::clone(&new);
+        }
+        core.files.remove(old.id);
+        core.storage.sync_dir(&partition.dir)?;
+        crate::storage::replace_file(&*core.storage, &new.index_path(), &index.encode())
+    }
 }
 
 /// A segment that is being written.

@@ -3,10 +3,11 @@
 use super::cache::ChunkCache;
 use super::error::TopicError;
 use super::files::OpenFiles;
-use super::live::{self, Message};
+use super::indexes::Indexes;
+use super::live::{self, Waiting};
 use super::maintain::Exclusive;
 use super::options::{LogOptions, NAME_BYTES_MAX, TopicConfig};
-use super::partition::{Partition, Preparation};
+use super::partition::Partition;
 use super::wait::WaitList;
 use super::{LogStats, TopicInfo, checkpoint, directory};
 use crate::storage::Storage;
@@ -38,6 +39,7 @@ pub(crate) struct Core {
     pub(super) settled: WaitList,
     pub(super) files: OpenFiles,
     pub(super) cache: ChunkCache,
+    pub(super) indexes: Indexes,
     /// Held once more by each read ahead that is under way.
     pub(super) reads_ahead: Rc<()>,
     pub(super) recent_bytes: Cell<usize>,
@@ -47,13 +49,10 @@ pub(crate) struct Core {
     /// The topics that hear of each record.
     pub(super) domains: RefCell<Vec<Topics>>,
     /// Messages whose topic is just being made.
-    pub(super) waiting: RefCell<HashMap<Arc<str>, Vec<Message>>>,
+    pub(super) waiting: RefCell<HashMap<Arc<str>, Waiting>>,
     /// The fiber of maintenance waits here, and whether it has something to do.
     pub(super) maintenance: WaitList,
     pub(super) is_maintenance_due: Cell<bool>,
-    /// Whether somebody deletes or rewrites files, and who waits for its end.
-    pub(super) is_maintaining: Cell<bool>,
-    pub(super) maintained: WaitList,
     pub(super) is_closed: Cell<bool>,
 }
 
@@ -71,6 +70,7 @@ impl Core {
             storage: Arc::clone(&options.storage),
             files: OpenFiles::new(Arc::clone(&options.storage), options.open_files_max),
             cache: ChunkCache::new(options.cache_bytes_max),
+            indexes: Indexes::default(),
             reads_ahead: Rc::new(()),
             options,
             dir,
@@ -84,8 +84,6 @@ impl Core {
             waiting: RefCell::new(HashMap::new()),
             maintenance: WaitList::default(),
             is_maintenance_due: Cell::new(false),
-            is_maintaining: Cell::new(false),
-            maintained: WaitList::default(),
             is_closed: Cell::new(false),
         }
     }
@@ -133,7 +131,7 @@ impl Core {
         Ok(())
     }
 
-    /// Deletes a topic with its records.
+    /// Deletes a topic with its records. To be run to its end: on a fiber that nobody cancels.
     pub(super) fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
         let topic = {
             let mut topics = self.topics.borrow_mut();
@@ -142,16 +140,24 @@ impl Core {
             topic
         };
         let _busy = Busy { core: self, name: Arc::clone(&topic.name) };
-        for partition in &topic.partitions {
-            partition.is_deleted.set(true);
-        }
-        let _exclusive = Exclusive::acquire(self).map_err(|_| TopicError::Cancelled)?;
-        for partition in &topic.partitions {
-            while partition.queue.borrow().is_committing || partition.preparing.get() != Preparation::None {
-                let is_preparing = partition.preparing.get() != Preparation::None;
-                let wait = if is_preparing { &partition.prepared } else { &partition.idle };
-                wait.wait("log delete").map_err(|_| TopicError::Cancelled)?;
+        let set_deleted = |deleted| topic.partitions.iter().for_each(|one| one.is_deleted.set(deleted));
+        set_deleted(true);
+        let resting: Result<Vec<Exclusive>, Cancelled> =
+            topic.partitions.iter().map(|partition| partition.come_to_rest()).collect();
+        let begun = resting.map_err(|Cancelled| TopicError::Cancelled).and_then(|resting| {
+            directory::mark_deleted(&*self.storage, &topic.dir)?;
+            Ok(resting)
+        });
+        let _resting = match begun {
+            Ok(resting) => resting,
+            Err(error) => {
+                // Nothing has become of it.
+                set_deleted(false);
+                self.topics.borrow_mut().insert(Arc::clone(&topic.name), topic);
+                return Err(error);
             }
+        };
+        for partition in &topic.partitions {
             for topics in &*self.domains.borrow() {
                 topics.remove(&partition.live_name);
             }

@@ -16,7 +16,7 @@ use super::options::{LogOptions, TopicConfig};
 use super::partition::{Partition, State};
 use super::producers::Producers;
 use super::recover::{PartitionReport, Place, Recovered, recover, recover_recent};
-use crate::storage::{Lock, Storage, read_file, replace_file};
+use crate::storage::{Lock, Storage, read_file, remove_if_there, replace_file};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -127,6 +127,7 @@ pub(super) fn open_all(
     let mut recent_bytes = options.recent_bytes_total_max;
     let mut entries = storage.list(dir).map_err(|error| failed(dir, error))?;
     entries.sort_by(|a, b| a.name.cmp(&b.name));
+    storage.sync_dir(dir).map_err(|error| failed(dir, error))?;
     for entry in entries.into_iter().filter(|entry| entry.is_dir) {
         let Some(name) = decode_name(&entry.name) else { continue };
         let topic_dir = dir.join(&entry.name);
@@ -153,9 +154,7 @@ pub(super) fn open_all(
             result => result?,
         };
         // What a process that was killed had named may not be on the disk yet, and is about to be seen.
-        for folder in [dir, &topic_dir] {
-            storage.sync_dir(folder).map_err(|error| failed(folder, error))?;
-        }
+        storage.sync_dir(&topic_dir).map_err(|error| failed(&topic_dir, error))?;
         let mut partitions = Vec::new();
         for partition in 0..config.partitions {
             let dir = topic_dir.join(partition.to_string());
@@ -228,12 +227,16 @@ pub(super) fn create(
     })
 }
 
-/// Deletes a topic's folder. It is no topic any more from the first step on.
-pub(super) fn delete(storage: &dyn Storage, topic_dir: &Path) -> io::Result<()> {
+/// Takes a topic's settings away: it is no topic any more from here on, also for who opens the log next.
+pub(super) fn mark_deleted(storage: &dyn Storage, topic_dir: &Path) -> io::Result<()> {
     match storage.rename(&topic_dir.join(CONFIG), &topic_dir.join(DELETED)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
+}
+
+/// Deletes the folder of a topic that is none any more.
+pub(super) fn delete(storage: &dyn Storage, topic_dir: &Path) -> io::Result<()> {
     storage.sync_dir(topic_dir)?;
     clear(storage, topic_dir)?;
     storage.remove_dir(topic_dir)
@@ -268,7 +271,7 @@ fn clear(storage: &dyn Storage, topic_dir: &Path) -> io::Result<()> {
     for entry in entries.iter().filter(|entry| entry.is_dir && entry.name.parse::<u32>().is_ok()) {
         let partition = topic_dir.join(&entry.name);
         for file in storage.list(&partition)? {
-            storage.remove(&partition.join(file.name))?;
+            remove_if_there(storage, &partition.join(file.name))?;
         }
         storage.remove_dir(&partition)?;
     }

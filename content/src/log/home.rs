@@ -2,13 +2,17 @@
 
 use super::core::Core;
 use super::error::Remote;
+use super::wait::{NotWaited, apart};
 use super::{Log, Shared};
 use futures_channel::oneshot;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::{Arc, MutexGuard, PoisonError};
-use sws_runtime::{InvokeError, block_on, current_handle, find_local, go_daemon, try_go, worker_local};
+use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
+use sws_runtime::{
+    FiberId, InvokeError, block_on, cancel_fiber, current_fiber, current_handle, find_local, go_daemon,
+    try_go, worker_local,
+};
 
 /// The logs that this worker has.
 #[derive(Default)]
@@ -21,6 +25,17 @@ pub(super) enum Stage {
     /// On the worker that used it first.
     Home(sws_runtime::Handle),
     /// Nowhere any more.
+    Closed,
+}
+
+/// Why a call does not reach the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotCast {
+    /// No worker has it yet.
+    NoHome,
+    /// Its worker takes no more calls at the moment.
+    Full,
+    /// It is closed, or its worker gone.
     Closed,
 }
 
@@ -68,20 +83,53 @@ impl Log {
         }
     }
 
-    /// Calls `f` with the log: here if it is on this worker, else on a fiber of its worker, for whose answer this one waits.
+    /// Calls `f` with the log: here if it is on this worker, else on a fiber of its worker, for whose answer this one waits. When this one is
+    /// cancelled, so is that.
     pub(super) fn call<T: Send + 'static, E: Remote>(
         &self,
         f: impl FnOnce(&Rc<Core>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
-        if let Some(core) = self.local() {
-            return if core.is_closed.get() { Err(E::closed()) } else { f(&core) };
+        match self.local() {
+            Some(core) if core.is_closed.get() => Err(E::closed()),
+            Some(core) => f(&core),
+            None => self.call_home(f, true),
         }
+    }
+
+    /// As [`call`](Log::call), always on a fiber of its own: what was begun is done also when the caller is cancelled.
+    pub(super) fn call_to_end<T: Send + 'static, E: Remote>(
+        &self,
+        f: impl FnOnce(&Rc<Core>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        match self.local() {
+            Some(core) if core.is_closed.get() => Err(E::closed()),
+            Some(core) => apart("log call", move || f(&core)).unwrap_or_else(|not_waited| {
+                Err(match not_waited {
+                    NotWaited::Cancelled => E::cancelled(),
+                    NotWaited::NoFiber => E::overloaded(),
+                })
+            }),
+            None => self.call_home(f, false),
+        }
+    }
+
+    /// Calls `f` on a fiber of the log's worker.
+    fn call_home<T: Send + 'static, E: Remote>(
+        &self,
+        f: impl FnOnce(&Rc<Core>) -> Result<T, E> + Send + 'static,
+        is_cancellable: bool,
+    ) -> Result<T, E> {
         let home = self.home().ok_or_else(E::closed)?;
         let (reply, answer) = oneshot::channel();
-        let log = self.clone();
+        // The fiber, or that it need not begin any more: whichever is known first.
+        let fiber: Arc<OnceLock<Option<FiberId>>> = Arc::default();
+        let (log, known) = (self.clone(), Arc::clone(&fiber));
         let body = move || {
             // Without a fiber for it the reply is dropped, and the one who asked hears that.
             let _ = try_go("log call", move || {
+                if known.set(current_fiber()).is_err() {
+                    return;
+                }
                 let result = match log.local() {
                     Some(core) if !core.is_closed.get() => f(&core),
                     _ => Err(E::closed()),
@@ -97,31 +145,53 @@ impl Log {
         match block_on(answer) {
             Ok(Ok(result)) => result,
             Ok(Err(oneshot::Canceled)) => Err(E::closed()),
-            Err(sws_runtime::Cancelled) => Err(E::cancelled()),
+            Err(sws_runtime::Cancelled) => {
+                if is_cancellable {
+                    // The worker may be gone, and its fibers with it.
+                    let _ = home.invoke_reserved(move || {
+                        if let Some(id) = fiber.get_or_init(|| None) {
+                            cancel_fiber(*id);
+                        }
+                    });
+                }
+                Err(E::cancelled())
+            }
         }
     }
 
-    /// Calls `f` with the log, here or on its worker, without waiting for it.
-    pub(super) fn cast(&self, f: impl FnOnce(Option<&Rc<Core>>) + Send + 'static) {
+    /// Calls `f` with the log, here or on its worker, without waiting for it; with nothing if the log is closed by then.
+    ///
+    /// # Errors
+    /// Why it is not called, and `f`.
+    pub(super) fn cast<F: FnOnce(Option<&Rc<Core>>) + Send + 'static>(
+        &self,
+        f: F,
+    ) -> Result<(), (NotCast, F)> {
         if let Some(core) = sws_runtime::on_worker().then(|| self.local()).flatten() {
-            return f(Some(&core).filter(|core| !core.is_closed.get()));
+            f(Some(&core).filter(|core| !core.is_closed.get()));
+            return Ok(());
         }
-        let Some(home) = self.home() else { return f(None) };
+        let home = match &*self.shared.stage() {
+            Stage::Home(home) => home.clone(),
+            Stage::Found(_) => return Err((NotCast::NoHome, f)),
+            Stage::Closed => return Err((NotCast::Closed, f)),
+        };
         let log = self.clone();
         let f = Arc::new(std::sync::Mutex::new(Some(f)));
         let shared = Arc::clone(&f);
-        let take = |f: &std::sync::Mutex<Option<_>>| f.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let take = |f: &std::sync::Mutex<Option<F>>| f.lock().unwrap_or_else(PoisonError::into_inner).take();
         let body = move || {
             if let Some(f) = take(&shared) {
                 let core = log.local();
                 f(core.as_ref().filter(|core| !core.is_closed.get()));
             }
         };
-        if home.invoke(body).is_err()
-            && let Some(f) = take(&f)
-        {
-            f(None);
-        }
+        let why = match home.invoke(body) {
+            Ok(()) => return Ok(()),
+            Err(InvokeError::Full) => NotCast::Full,
+            Err(_) => NotCast::Closed,
+        };
+        take(&f).map_or(Ok(()), |f| Err((why, f)))
     }
 
     /// Ends the log: what has come in is brought to the disk, and nothing is taken in any more.

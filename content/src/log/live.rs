@@ -8,7 +8,7 @@
 use super::chunk::Chunk;
 use super::core::Core;
 use super::error::{FetchError, ProduceError, TopicError};
-use super::home::Stage;
+use super::home::{NotCast, Stage};
 use super::partition::Partition;
 use super::record::{Entry, ProduceOptions};
 use super::{Log, key_hash};
@@ -18,8 +18,8 @@ use std::rc::Rc;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use sws_runtime::{Journal, PayloadKind, Publication, PublishError, Recorded, Topics, try_go};
 
-/// Messages that wait for their topic to be made, at most.
-const WAITING_MAX: usize = 10_000;
+/// What a message that waits costs beside its payload.
+const MESSAGE_WEIGHT: usize = 128;
 
 /// The topic on which the records of a partition are published.
 pub fn live_name(topic: &str, partition: u32) -> String {
@@ -112,25 +112,38 @@ impl Log {
     }
 }
 
+impl Log {
+    /// Takes a message in before any worker has the log: a worker of its topics gets it.
+    fn append_first(&self, topic: Arc<str>, publication: Publication) -> Result<(), PublishError> {
+        let domain = self.shared.domains.lock().unwrap_or_else(PoisonError::into_inner).first().cloned();
+        let (log, domain) = (self.clone(), domain.ok_or(PublishError::Closed)?);
+        domain.invoke(move || {
+            if let Err(error) = log.append(&topic, publication) {
+                eprintln!("sws log: {topic}: a message was not taken in: {error}");
+            }
+        })
+    }
+}
+
 impl Journal for Log {
     fn attach(&self, topics: &Topics) {
         if self.attach_found(topics) {
             return;
         }
         let (topics, log) = (topics.clone(), self.clone());
-        self.cast(move |core| {
+        let cast = self.cast(move |core| {
             if let Some(core) = core {
                 core.attach(&topics);
                 log.note_attached(&topics);
             }
         });
+        if let Err((NotCast::Full, _)) = cast {
+            eprintln!("sws log: its worker is overloaded: topics were not attached, and hear nothing of it");
+        }
     }
 
     fn append(&self, topic: &str, publication: Publication) -> Result<(), PublishError> {
         let topic: Arc<str> = topic.into();
-        if matches!(*self.shared.stage(), Stage::Closed) {
-            return Err(PublishError::Closed);
-        }
         // Whose publisher is on the log's worker hears at once that there is no room.
         if let Some(core) = sws_runtime::on_worker().then(|| self.local()).flatten() {
             return core.append(&topic, Message::of(publication)).map_err(|error| match error {
@@ -138,14 +151,27 @@ impl Journal for Log {
                 _ => PublishError::Closed,
             });
         }
-        self.cast(move |core| {
+        let (name, message) = (Arc::clone(&topic), publication.clone());
+        let cast = self.cast(move |core| {
             let Some(core) = core else { return };
-            if let Err(error) = core.append(&topic, Message::of(publication)) {
-                core.report(&format!("{topic}: a message was not taken in: {error}"));
+            if let Err(error) = core.append(&name, Message::of(message)) {
+                core.report(&format!("{name}: a message was not taken in: {error}"));
             }
         });
-        Ok(())
+        match cast {
+            Ok(()) => Ok(()),
+            Err((NotCast::NoHome, _)) => self.append_first(topic, publication),
+            Err((NotCast::Full, _)) => Err(PublishError::Full),
+            Err((NotCast::Closed, _)) => Err(PublishError::Closed),
+        }
     }
+}
+
+/// Messages that wait for their topic to be made; as many bytes as may wait for the disk in a partition.
+#[derive(Default)]
+pub(super) struct Waiting {
+    messages: Vec<Message>,
+    bytes: usize,
 }
 
 /// A message on its way into the log.
@@ -185,7 +211,9 @@ impl Core {
         if self.is_closed.get() {
             return Err(ProduceError::Closed);
         }
-        let Some(topic) = self.topic(name) else { return self.append_later(name, message) };
+        // What came before it and still waits goes first.
+        let topic = self.topic(name).filter(|_| !self.waiting.borrow().contains_key(name));
+        let Some(topic) = topic else { return self.append_later(name, message) };
         let partition = topic.partitions.first().ok_or(ProduceError::UnknownPartition)?;
         let entry = message.entry();
         let (core, name) = (Rc::clone(self), Arc::clone(name));
@@ -199,19 +227,21 @@ impl Core {
     /// Makes a topic for a message, and puts what comes meanwhile behind it.
     fn append_later(self: &Rc<Self>, name: &Arc<str>, message: Message) -> Result<(), ProduceError> {
         let mut waiting = self.waiting.borrow_mut();
-        if let Some(messages) = waiting.get_mut(name) {
-            if messages.len() >= WAITING_MAX {
+        let bytes = message.payload.len() + MESSAGE_WEIGHT;
+        if let Some(others) = waiting.get_mut(name) {
+            if others.bytes + bytes > self.options.queue_bytes_max {
                 return Err(ProduceError::Overloaded { retry_after: super::partition::RETRY_AFTER });
             }
-            messages.push(message);
+            others.bytes += bytes;
+            others.messages.push(message);
             return Ok(());
         }
-        waiting.insert(Arc::clone(name), vec![message]);
+        waiting.insert(Arc::clone(name), Waiting { messages: vec![message], bytes });
         drop(waiting);
         let (core, topic) = (Rc::clone(self), Arc::clone(name));
         let started = try_go("log create", move || {
             let made = core.create_topic(&topic, core.options.topic.clone());
-            let messages = core.waiting.borrow_mut().remove(&topic).unwrap_or_default();
+            let Waiting { messages, .. } = core.waiting.borrow_mut().remove(&topic).unwrap_or_default();
             if let Err(error) = made.or_else(|error| match error {
                 TopicError::Exists => Ok(()),
                 other => Err(other),

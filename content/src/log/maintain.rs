@@ -5,6 +5,7 @@ use super::core::{Core, Topic};
 use super::options::whole_millis;
 use super::partition::{Partition, now_ms};
 use super::segment_file::Sealed;
+use super::wait::{NotWaited, apart};
 use crate::storage::remove_if_there;
 use std::rc::Rc;
 use sws_runtime::{Cancelled, timeout};
@@ -31,49 +32,68 @@ fn watch(core: &Rc<Core>) {
     }
 }
 
-/// Retention, compaction and deletion have the files of sealed segments for themselves, one at a time.
-pub(super) struct Exclusive<'a>(&'a Core);
+/// Retention, compaction and deletion have the files of a partition's sealed segments for themselves, one at a time.
+pub(super) struct Exclusive(Rc<Partition>);
 
-impl<'a> Exclusive<'a> {
-    pub(super) fn acquire(core: &'a Core) -> Result<Exclusive<'a>, Cancelled> {
-        while core.is_maintaining.get() {
-            core.maintained.wait("log maintenance")?;
+impl Exclusive {
+    pub(super) fn acquire(partition: &Rc<Partition>) -> Result<Exclusive, Cancelled> {
+        while partition.is_maintaining.get() {
+            partition.maintained.wait("log maintenance")?;
         }
-        core.is_maintaining.set(true);
-        Ok(Exclusive(core))
+        partition.is_maintaining.set(true);
+        Ok(Exclusive(Rc::clone(partition)))
+    }
+
+    /// Waits until no index of the partition is just being written.
+    pub(super) fn await_indexes(&self) -> Result<(), Cancelled> {
+        while self.0.indexing.get() > 0 {
+            self.0.maintained.wait("log index")?;
+        }
+        Ok(())
     }
 }
 
-impl Drop for Exclusive<'_> {
+impl Drop for Exclusive {
     fn drop(&mut self) {
         self.0.is_maintaining.set(false);
         self.0.maintained.wake();
     }
 }
 
-/// Does what is due.
+/// Does what is due, partition by partition. What was begun with one is ended also when the caller is cancelled.
 pub(super) fn pass(core: &Rc<Core>) -> Result<(), Cancelled> {
-    let _exclusive = Exclusive::acquire(core)?;
     let topics: Vec<Rc<Topic>> = core.topics.borrow().values().cloned().collect();
     for topic in topics {
         for partition in &topic.partitions {
-            if partition.is_deleted.get() {
-                break;
-            }
-            retain(core, partition);
-            if topic.config.compact {
-                compact::compact(core, partition)?;
+            let (core, partition) = (Rc::clone(core), Rc::clone(partition));
+            match apart("log maintenance", move || maintain(&core, &partition)) {
+                Ok(done) => done?,
+                Err(NotWaited::Cancelled) => return Err(Cancelled),
+                // The next time then.
+                Err(NotWaited::NoFiber) => {}
             }
         }
     }
     Ok(())
 }
 
+fn maintain(core: &Rc<Core>, partition: &Rc<Partition>) -> Result<(), Cancelled> {
+    let exclusive = Exclusive::acquire(partition)?;
+    if partition.is_deleted.get() {
+        return Ok(());
+    }
+    retain(core, partition, &exclusive)?;
+    if partition.config.compact {
+        compact::compact(core, partition, &exclusive)?;
+    }
+    Ok(())
+}
+
 /// Deletes the segments that are too old or too much.
-fn retain(core: &Rc<Core>, partition: &Rc<Partition>) {
+fn retain(core: &Rc<Core>, partition: &Rc<Partition>, exclusive: &Exclusive) -> Result<(), Cancelled> {
     let config = &partition.config;
     if config.retention_age.is_none() && config.retention_bytes.is_none() {
-        return;
+        return Ok(());
     }
     let oldest = config.retention_age.map_or(0, |age| now_ms().saturating_sub(whole_millis(age)));
     let is_stale = {
@@ -84,7 +104,7 @@ fn retain(core: &Rc<Core>, partition: &Rc<Partition>) {
         state.poison.is_none() && state.active.as_ref().is_some_and(stale)
     };
     if is_stale {
-        partition.roll(core);
+        partition.roll(core)?;
     }
     let mut deleted = Vec::new();
     {
@@ -103,8 +123,10 @@ fn retain(core: &Rc<Core>, partition: &Rc<Partition>) {
         }
     }
     if !deleted.is_empty() {
+        exclusive.await_indexes()?;
         delete(core, partition, &deleted);
     }
+    Ok(())
 }
 
 fn delete(core: &Core, partition: &Partition, segments: &[Rc<Sealed>]) {

@@ -22,6 +22,7 @@ mod directory;
 mod error;
 mod files;
 mod home;
+mod indexes;
 mod inspect;
 mod live;
 mod maintain;
@@ -50,7 +51,7 @@ pub use tail::Tail;
 
 use self::core::{Core, Missing, Topic};
 use crate::storage::Lock;
-use home::Stage;
+use home::{NotCast, Stage};
 use record::OwnedEntry;
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -58,7 +59,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use sws_runtime::Topics;
 
@@ -248,7 +249,7 @@ impl Log {
     /// [`TopicError`].
     pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<(), TopicError> {
         let name = name.to_owned();
-        self.call(move |core| core.create_topic(&name, config))
+        self.call_to_end(move |core| core.create_topic(&name, config))
     }
 
     /// As [`create_topic`](Log::create_topic); one that is there already is left as it is.
@@ -268,7 +269,7 @@ impl Log {
     /// [`TopicError`]. What a failure of the storage has left is deleted when the log is opened again.
     pub fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
         let name = name.to_owned();
-        self.call(move |core| core.delete_topic(&name))
+        self.call_to_end(move |core| core.delete_topic(&name))
     }
 
     /// All topics, by name.
@@ -334,11 +335,24 @@ impl Log {
         }
         let owned: Vec<OwnedEntry> = entries.iter().map(OwnedEntry::of).collect();
         let topic = topic.to_owned();
-        self.cast(move |core| {
+        // Whoever is not reached there is answered here.
+        let answer = Arc::new(Mutex::new(Some(answer)));
+        let later = Arc::clone(&answer);
+        let take = |answer: &Mutex<Option<_>>| answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let cast = self.cast(move |core| {
+            let Some(answer) = take(&later) else { return };
             let Some(core) = core else { return answer(Err(ProduceError::Closed)) };
             let entries: Vec<Entry<'_>> = owned.iter().map(OwnedEntry::entry).collect();
             produce_then(core, &topic, &entries, &options, answer);
         });
+        if let Err((why, _)) = cast
+            && let Some(answer) = take(&answer)
+        {
+            answer(Err(match why {
+                NotCast::Full => error::Remote::overloaded(),
+                NotCast::NoHome | NotCast::Closed => ProduceError::Closed,
+            }));
+        }
     }
 
     /// The partition that the topic's partitioner chooses for a key. Without one, partitions take turns.
@@ -461,7 +475,7 @@ impl Log {
     pub fn close(&self) {
         let log = self.clone();
         // Closed already, or its worker is gone.
-        let _ = self.call(move |core| {
+        let _ = self.call_to_end(move |core| {
             log.end(core);
             Ok::<(), TopicError>(())
         });

@@ -41,6 +41,9 @@ pub struct LogOptions {
     pub maintenance_interval: Duration,
     /// Bytes a second that compaction reads and writes.
     pub compaction_bytes_per_second: u64,
+    /// Bytes of keys that compaction has in memory, 64 for each beside its own, but that those of one segment may always be there. Where
+    /// there are more keys, it goes on with the next segments the next time.
+    pub compaction_keys_bytes_max: usize,
 }
 
 impl Default for LogOptions {
@@ -58,6 +61,7 @@ impl Default for LogOptions {
             producers_max: 10_000,
             maintenance_interval: Duration::from_secs(10),
             compaction_bytes_per_second: 16 * 1024 * 1024,
+            compaction_keys_bytes_max: 64 * 1024 * 1024,
         }
     }
 }

@@ -9,6 +9,7 @@
 use super::chunk::Chunk;
 use super::core::Core;
 use super::error::ProduceError;
+use super::maintain::Exclusive;
 use super::options::{Acks, Flush, LogOptions, TopicConfig};
 use super::producers::{Producers, Verdict};
 use super::queue::{Ack, Answer, Queue};
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use sws_runtime::{current_fiber, park, try_go};
+use sws_runtime::{Cancelled, current_fiber, park, try_go};
 
 /// When a producer that was refused is to come again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -97,6 +98,10 @@ pub(super) struct Partition {
     /// A preparation of blocks that is under way, and who waits for its end.
     pub(super) preparing: Cell<Preparation>,
     pub(super) prepared: WaitList,
+    /// Whether somebody deletes or rewrites sealed segments, how many indexes are just being written, and who waits for either's end.
+    pub(super) is_maintaining: Cell<bool>,
+    pub(super) indexing: Cell<usize>,
+    pub(super) maintained: WaitList,
     /// Whether the topic is gone.
     pub(super) is_deleted: Cell<bool>,
     /// Whether the log is closed.
@@ -136,6 +141,9 @@ impl Partition {
             idle: WaitList::default(),
             preparing: Cell::new(Preparation::None),
             prepared: WaitList::default(),
+            is_maintaining: Cell::new(false),
+            indexing: Cell::new(0),
+            maintained: WaitList::default(),
             is_deleted: Cell::new(false),
             is_closed: Cell::new(false),
         }
@@ -191,7 +199,9 @@ impl Partition {
             return Err(ProduceError::Poisoned { reason: Arc::clone(reason) });
         }
         let mut queue = self.queue.borrow_mut();
-        if let Some(number) = options.producer {
+        // 0 is nobody's number.
+        let producer = options.producer.filter(|number| number.producer_id != 0);
+        if let Some(number) = producer {
             match state.producers.judge(number.producer_id, number.sequence, entries.len() as u32) {
                 Verdict::Next => {}
                 Verdict::Duplicate { offset } => {
@@ -215,8 +225,8 @@ impl Partition {
         self.ensure_commit(core, &mut queue)?;
         queue.reserve(entries.len(), bytes, core.options.batch_bytes_max);
         let now_ms = now_ms();
-        let offset = queue.push(entries, options.producer, options.acks, state.durable, now_ms)?;
-        if let Some(number) = options.producer {
+        let offset = queue.push(entries, producer, options.acks, state.durable, now_ms)?;
+        if let Some(number) = producer {
             let last = entries.len() as u32 - 1;
             let sequence = number.sequence.wrapping_add(last);
             let offsets = offset..=offset + u64::from(last);
@@ -258,6 +268,17 @@ impl Partition {
             queue.push_fiber(end, Acks::Durable, id)
         };
         wait_for(&ack)
+    }
+
+    /// Waits until nobody writes its files, which nobody does any more for as long as what this returns lives: it was deleted before.
+    pub(super) fn come_to_rest(self: &Rc<Self>) -> Result<Exclusive, Cancelled> {
+        let exclusive = Exclusive::acquire(self)?;
+        while self.queue.borrow().is_committing {
+            self.idle.wait("log delete")?;
+        }
+        self.await_preparation()?;
+        exclusive.await_indexes()?;
+        Ok(exclusive)
     }
 
     /// Whether readers see only what is on the disk.

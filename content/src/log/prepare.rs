@@ -42,10 +42,9 @@ impl Partition {
         self.preparing.set(if zeros { Preparation::Zeroing } else { Preparation::Reserving });
         let (partition, shared) = (Rc::clone(self), Rc::clone(core));
         let started = try_go("log prepare", move || {
+            let _preparing = Preparing(&partition);
             // What is not ready is written all the same, only not as quickly.
             let _ = partition.make_ready(&shared, id, &path, blocks, zeros);
-            partition.preparing.set(Preparation::None);
-            partition.prepared.wake();
         });
         if started.is_none() {
             self.preparing.set(Preparation::None);
@@ -99,5 +98,15 @@ impl Partition {
             self.prepared.wait("log prepare")?;
         }
         Ok(())
+    }
+}
+
+/// Blocks are being made ready. Its end is told also when the fiber panics.
+struct Preparing<'a>(&'a Partition);
+
+impl Drop for Preparing<'_> {
+    fn drop(&mut self) {
+        self.0.preparing.set(Preparation::None);
+        self.0.prepared.wake();
     }
 }

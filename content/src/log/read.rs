@@ -199,7 +199,7 @@ impl Partition {
             Found::Sealed(sealed) if sealed.damage.is_none() && !sealed.header.compacted => sealed,
             _ => return Ok(None),
         };
-        let index = sealed.index(|| load_index(core, &sealed))?;
+        let index = core.indexes.get(&sealed, || load_index(core, &sealed))?;
         let extent = sealed_extent(&sealed, &index, offset);
         let chunk = read_shared(core, &extent)?;
         let position = extent.from + chunk.begin(chunk.find(offset)) as u64;
@@ -282,7 +282,7 @@ impl Partition {
                 Found::Recent(chunk) => return Ok(chunk),
                 Found::Extent(extent) => (extent.file_id, read(extent)),
                 Found::Sealed(sealed) => {
-                    let index = sealed.index(|| load_index(core, &sealed));
+                    let index = core.indexes.get(&sealed, || load_index(core, &sealed));
                     let extent = index.map(|index| sealed_extent(&sealed, &index, offset));
                     (sealed.id, extent.and_then(&mut read))
                 }
@@ -382,7 +382,7 @@ fn read_chunk(core: &Core, extent: &Extent) -> Result<Chunk, FetchError> {
 }
 
 /// The index of a sealed segment, from its file or, if that is of no use, from the segment.
-pub(super) fn load_index(core: &Core, sealed: &Sealed) -> Result<Index, FetchError> {
+fn load_index(core: &Core, sealed: &Sealed) -> Result<Index, FetchError> {
     if let Some(index) = sealed.stored_index(&*core.storage) {
         return Ok(index);
     }

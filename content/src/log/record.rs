@@ -95,7 +95,7 @@ impl OwnedEntry {
 /// written twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducerNumber {
-    /// The producer: any number but 0, which nobody else uses.
+    /// The producer: a number that nobody else uses. 0 is nobody's: records with it are written as often as they come.
     pub producer_id: u64,
     /// The number of the first record. Each following record, in the same or the next call, has one more, in each partition for itself. A
     /// producer that is not known yet may begin with any.

@@ -57,7 +57,7 @@ pub(super) struct Recovered {
 impl Recovered {
     pub(super) fn into_state(self) -> State {
         State {
-            sealed: self.sealed.into_iter().map(Rc::new).collect(),
+            sealed: self.sealed.into_iter().map(Sealed::without_index).map(Rc::new).collect(),
             active: self.active,
             end: self.end,
             durable: self.end,
@@ -76,7 +76,7 @@ pub(super) fn recover_recent(place: &Place<'_>, recovered: &mut Recovered, room:
             (&active.path, active.index.entries().to_vec(), active.tally.records_bytes)
         }
         (None, Some(sealed)) if sealed.damage.is_none() => {
-            let Ok(index) = sealed.index(|| Err(super::FetchError::Closed)) else { return };
+            let Some(index) = sealed.index() else { return };
             (&sealed.path, index.entries.clone(), sealed.records_bytes)
         }
         _ => return,
@@ -206,6 +206,8 @@ fn open_sealed(
         Ok((header, footer)) if footer.next_offset == next => {
             let sealed = Sealed::new(path, header, &footer);
             load_index(place, &sealed, &file, recovered, report);
+            // Only that of the last one is looked at again, and all together are too much.
+            recovered.sealed.iter().next_back().into_iter().for_each(|before| before.set_index(None));
             recovered.sealed.push(sealed);
         }
         result => {
@@ -288,7 +290,7 @@ fn load_index(
         for &producer in &index.producers {
             recovered.producers.push(producer);
         }
-        sealed.set_index(index);
+        sealed.set_index(Some(Arc::new(index)));
         return;
     }
     report.indexes_rebuilt += 1;
@@ -302,11 +304,11 @@ fn load_index(
             let index = builder.finish(sealed.size(), recovered.producers.snapshot());
             // It is made again the next time too if the storage does not take it.
             let _ = crate::storage::replace_file(place.storage, &sealed.index_path(), &index.encode());
-            sealed.set_index(index);
+            sealed.set_index(Some(Arc::new(index)));
         }
         Ok(Err((position, error))) => {
             report.damage.push(format!("{}: at byte {position}: {error}", sealed.path.display()));
-            sealed.set_index(builder.finish(sealed.size(), Vec::new()));
+            sealed.set_index(Some(Arc::new(builder.finish(sealed.size(), Vec::new()))));
         }
         Err(error) => report.damage.push(format!("{}: {error}", sealed.path.display())),
     }

@@ -1,9 +1,8 @@
 //! The segments of a partition as they lie on the storage.
 
-use super::error::FetchError;
 use crate::segment::{FOOTER_BYTES, Footer, HEADER_BYTES, Index, IndexBuilder, SegmentHeader, Tally};
 use crate::storage::{Storage, read_file};
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +35,7 @@ pub(super) struct Sealed {
     pub(super) last_timestamp_ms: u64,
     /// What is wrong with the file, as far as it was seen.
     pub(super) damage: Option<String>,
-    index: OnceCell<Arc<Index>>,
+    index: RefCell<Option<Arc<Index>>>,
 }
 
 impl Sealed {
@@ -49,7 +48,7 @@ impl Sealed {
             records_bytes: footer.records_bytes,
             last_timestamp_ms: footer.last_timestamp_ms,
             damage: None,
-            index: OnceCell::new(),
+            index: RefCell::new(None),
         }
     }
 
@@ -69,7 +68,7 @@ impl Sealed {
             records_bytes: size,
             last_timestamp_ms: u64::MAX,
             damage: Some(damage),
-            index: OnceCell::new(),
+            index: RefCell::new(None),
         }
     }
 
@@ -86,22 +85,19 @@ impl Sealed {
         self.path.with_extension("idx")
     }
 
-    /// The index, made by `load` when it is first needed.
-    pub(super) fn index(
-        &self,
-        load: impl FnOnce() -> Result<Index, FetchError>,
-    ) -> Result<Arc<Index>, FetchError> {
-        if let Some(index) = self.index.get() {
-            return Ok(Arc::clone(index));
-        }
-        let index = Arc::new(load()?);
-        // Another fiber may have loaded it meanwhile: it is the same.
-        Ok(Arc::clone(self.index.get_or_init(|| index)))
+    /// As it is first on its worker.
+    pub(super) fn without_index(self) -> Sealed {
+        self.set_index(None);
+        self
     }
 
-    /// The index, if it was needed before.
-    pub(super) fn index_in_memory(&self) -> Option<&Index> {
-        self.index.get().map(|index| &**index)
+    /// The index, if it is in memory.
+    pub(super) fn index(&self) -> Option<Arc<Index>> {
+        self.index.borrow().clone()
+    }
+
+    pub(super) fn set_index(&self, index: Option<Arc<Index>>) {
+        *self.index.borrow_mut() = index;
     }
 
     /// The index as it lies beside the segment, if it is of this segment and whole.
@@ -109,11 +105,6 @@ impl Sealed {
         let bytes = read_file(storage, &self.index_path(), INDEX_BYTES_MAX).ok()?;
         let index = Index::decode(&bytes).ok()?;
         (index.segment_bytes == self.size() && index.base_offset == self.base()).then_some(index)
-    }
-
-    pub(super) fn set_index(&self, index: Index) {
-        // It may be there already, and is the same then.
-        let _ = self.index.set(Arc::new(index));
     }
 }
 

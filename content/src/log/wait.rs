@@ -1,7 +1,7 @@
-//! Fibers that wait for the same thing.
+//! Fibers that wait for the same thing, and for one that must not stop halfway.
 
 use std::cell::RefCell;
-use sws_runtime::{Cancelled, FiberId, current_fiber, park, unpark};
+use sws_runtime::{Cancelled, FiberId, JoinError, current_fiber, park, try_go, unpark};
 
 /// Fibers that wait to be told to look again. At most as many as there are fibers.
 #[derive(Debug, Default)]
@@ -27,5 +27,27 @@ impl WaitList {
         for id in self.0.take() {
             unpark(id);
         }
+    }
+}
+
+/// Why something was not waited for to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotWaited {
+    /// The caller was cancelled. What was begun goes on.
+    Cancelled,
+    /// There are as many fibers as there may be: it was not begun.
+    NoFiber,
+}
+
+/// Runs `f` on a fiber of its own, and waits for it. Whoever cancels the caller does not stop what was begun halfway.
+///
+/// # Panics
+/// If `f` does.
+pub(super) fn apart<T: 'static>(what: &'static str, f: impl FnOnce() -> T + 'static) -> Result<T, NotWaited> {
+    match try_go(what, f).ok_or(NotWaited::NoFiber)?.join() {
+        Ok(value) => Ok(value),
+        Err(JoinError::Panicked(payload)) => std::panic::resume_unwind(payload),
+        // It is lost only when the worker ends.
+        Err(_) => Err(NotWaited::Cancelled),
     }
 }

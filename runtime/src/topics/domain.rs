@@ -4,6 +4,7 @@ use super::directory::{Directory, Gone, prefix_of};
 use super::mailbox::{Mailbox, Post, weight};
 use super::{Journal, Publication, PublishError, SubscribeError, TopicLimits, TopicOptions};
 use crate::core;
+use crate::runtime::InvokeError;
 use crate::turn::guarded;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -156,6 +157,18 @@ impl Topics {
             _ => self.shared.deliver(topic, messages, &mut gone),
         }
         guarded(|| drop(gone));
+    }
+
+    /// For a [journal](Journal) that lives on a worker: runs `f` on the loop of one of the workers.
+    ///
+    /// # Errors
+    /// [`PublishError::Closed`] where there is no worker, [`PublishError::Full`] where it takes no more calls at the moment.
+    pub fn invoke(&self, f: impl FnOnce() + Send + 'static) -> Result<(), PublishError> {
+        let first = self.shared.mailboxes(None).workers.first().map(Arc::clone);
+        first.ok_or(PublishError::Closed)?.invoke(f).map_err(|error| match error {
+            InvokeError::Full => PublishError::Full,
+            _ => PublishError::Closed,
+        })
     }
 
     /// A number that no other domain of this process has.

@@ -2,7 +2,7 @@
 
 use super::Publication;
 use crate::core;
-use crate::runtime::Handle;
+use crate::runtime::{Handle, InvokeError};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -78,6 +78,11 @@ impl Mailbox {
             // A worker that has ended reads nothing; it is about to leave the domain.
             let _ = self.worker.invoke_reserved(|| core::with(|core| core.topics.on_mail()));
         }
+    }
+
+    /// Runs `f` on the worker's loop.
+    pub(super) fn invoke(&self, f: impl FnOnce() + Send + 'static) -> Result<(), InvokeError> {
+        self.worker.invoke(f)
     }
 
     /// Moves everything into `into`, which is empty. `heard`: the worker has followed the call.
