@@ -7,7 +7,7 @@
 //! <topic>/<partition>/         segments, indexes, checkpoint, poisoned
 //! ```
 //!
-//! The name of a topic's folder is its name, with bytes other than letters, digits, `.`, `-` and `_` as `%XX`.
+//! The name of a topic's folder is its name, with bytes other than letters, digits, `.`, `-` and `_` as `%XX`; so is the first of `lock`.
 
 use super::core::{Topic, is_name};
 use super::error::{OpenError, TopicError};
@@ -26,8 +26,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use sws_runtime::Topics;
 
-const CONFIG: &str = "topic.json";
+pub(super) const CONFIG: &str = "topic.json";
 const DELETED: &str = "topic.deleted";
+const LOCK: &str = "lock";
 const CONFIG_BYTES_MAX: u64 = 64 * 1024;
 
 /// A topic as it was found.
@@ -63,8 +64,12 @@ impl FoundTopic {
 pub(super) fn encode_name(name: &str) -> String {
     let mut encoded = String::with_capacity(name.len());
     for (number, byte) in name.bytes().enumerate() {
-        // A folder that begins with a dot is hidden, or not a folder of its own.
-        let plain = byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || (byte == b'.' && number > 0);
+        // A folder that begins with a dot is hidden, or not a folder of its own; and one name is taken.
+        let plain = match byte {
+            b'.' => number > 0,
+            b'l' if number == 0 => name != LOCK,
+            _ => byte.is_ascii_alphanumeric() || b"-_".contains(&byte),
+        };
         match plain {
             true => encoded.push(char::from(byte)),
             false => write!(encoded, "%{byte:02X}").expect("a string takes all that is written"),
@@ -109,7 +114,7 @@ pub(super) fn make(storage: &dyn Storage, dir: &Path) -> Result<(), OpenError> {
 
 /// Keeps other processes out of a log's folder.
 pub(super) fn lock(storage: &dyn Storage, dir: &Path) -> Result<Lock, OpenError> {
-    let path = dir.join("lock");
+    let path = dir.join(LOCK);
     storage.lock(&path).map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock => OpenError::Locked { path },
         _ => OpenError::Storage { path, source },
@@ -173,8 +178,12 @@ pub(super) fn open_all(
 pub(super) fn read_config(storage: &dyn Storage, topic_dir: &Path) -> Result<TopicConfig, OpenError> {
     let path = topic_dir.join(CONFIG);
     let invalid = |reason: String| OpenError::Invalid { path: path.clone(), reason };
-    let bytes = read_file(storage, &path, CONFIG_BYTES_MAX)
-        .map_err(|source| OpenError::Storage { path: path.clone(), source })?;
+    let bytes = read_file(storage, &path, CONFIG_BYTES_MAX).map_err(|source| match source.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory => {
+            invalid(source.to_string())
+        }
+        _ => OpenError::Storage { path: path.clone(), source },
+    })?;
     let config: TopicConfig = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
     config.check().map_err(|what| invalid(what.to_owned()))?;
     Ok(config)
@@ -287,12 +296,12 @@ mod tests {
 
     #[test]
     fn folders_name_their_topics() {
-        for name in ["orders", "room/1", "a b", "é", "..", ".hidden", "50%", "A-b_c.d"] {
+        for name in ["orders", "room/1", "a b", "é", "..", ".hidden", "50%", "A-b_c.d", "lock", "locks"] {
             let folder = encode_name(name);
-            assert!(!folder.contains('/') && !folder.starts_with('.'), "{folder}");
+            assert!(!folder.contains('/') && !folder.starts_with('.') && folder != LOCK, "{folder}");
             assert_eq!(decode_name(&folder).as_deref(), Some(name), "{folder}");
         }
-        for folder in ["room%2f1", "a b", "%4", "%ZZ", "%23", "", "%41"] {
+        for folder in ["lock", "room%2f1", "a b", "%4", "%ZZ", "%23", "", "%41"] {
             assert_eq!(decode_name(folder), None, "{folder}");
         }
     }

@@ -5,7 +5,7 @@ use super::commit::POISONED;
 use super::directory::{self, decode_name};
 use super::error::OpenError;
 use super::options::TopicConfig;
-use super::recover::{Place, judge, list_segments, scan};
+use super::recover::{Place, foreign, judge, list_segments, scan};
 use super::segment_file::segment_path;
 use crate::segment::{RecordRef, ScanEnd, SegmentHeader, TailVerdict, topic_crc};
 use crate::storage::{Storage, StorageFile, read_file, read_range, remove_if_there, write_all_at};
@@ -25,7 +25,8 @@ pub struct Inspection {
     pub partition: u32,
     /// Its segments, the oldest first.
     pub segments: Vec<SegmentInfo>,
-    /// Why nothing can be produced: as it was noted when it happened, or because all segments are gone.
+    /// Why nothing can be produced: as it was noted when it happened, or because all segments are gone, or the topic's settings cannot be read,
+    /// which are not the ones here then.
     pub poisoned: Option<String>,
 }
 
@@ -78,10 +79,23 @@ pub fn inspect(storage: &dyn Storage, dir: &Path) -> Result<Vec<Inspection>, Ope
         let topic_dir = dir.join(&entry.name);
         let Some(topic) = decode_name(&entry.name) else { continue };
         let is_topic = storage.list(&topic_dir).map_err(|error| failed(&topic_dir, error))?;
-        if !is_topic.iter().any(|file| file.name == "topic.json") {
+        if !is_topic.iter().any(|file| file.name == directory::CONFIG) {
             continue;
         }
-        let config = directory::read_config(storage, &topic_dir)?;
+        let config = match directory::read_config(storage, &topic_dir) {
+            // The others are none the worse for it.
+            Err(OpenError::Invalid { path, reason }) => {
+                found.push(Inspection {
+                    topic,
+                    config: TopicConfig::default(),
+                    partition: 0,
+                    segments: Vec::new(),
+                    poisoned: Some(format!("{}: {reason}", path.display())),
+                });
+                continue;
+            }
+            config => config?,
+        };
         for partition in 0..config.partitions {
             let dir = topic_dir.join(partition.to_string());
             let place = Place { storage, dir: &dir, topic: &topic, partition };
@@ -126,6 +140,20 @@ fn inspect_segment(
 ) -> io::Result<SegmentInfo> {
     let file = place.storage.open(path, false)?;
     let bytes = file.size()?;
+    let foreign = if is_last { foreign(place, &*file, base, bytes)? } else { None };
+    if let Some(what) = foreign {
+        return Ok(SegmentInfo {
+            path: path.to_owned(),
+            base,
+            next: base,
+            records: 0,
+            bytes,
+            is_sealed: false,
+            is_compacted: false,
+            torn_bytes: 0,
+            damage: Some(format!("{}: {what}", path.display())),
+        });
+    }
     let end = scan(&*file, base, |_, _| {})?;
     let mut info = SegmentInfo {
         path: path.to_owned(),
@@ -196,6 +224,13 @@ pub enum RepairError {
     Storage(io::Error),
     /// There is no such partition.
     Unknown,
+    /// Its last file is not its last segment, for this reason: nothing is cut of it.
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        what: String,
+    },
 }
 
 impl fmt::Display for RepairError {
@@ -204,6 +239,9 @@ impl fmt::Display for RepairError {
             RepairError::Open(error) => error.fmt(f),
             RepairError::Storage(error) => write!(f, "the storage failed: {error}"),
             RepairError::Unknown => f.write_str("there is no such partition"),
+            RepairError::Foreign { path, what } => {
+                write!(f, "{}: {what}; put the right file in its place, or move it away", path.display())
+            }
         }
     }
 }
@@ -246,6 +284,9 @@ pub fn repair(storage: &dyn Storage, dir: &Path, topic: &str, partition: u32) ->
     if let Some(&base) = list_segments(&place, true).map_err(RepairError::Open)?.last() {
         let path = segment_path(&dir, base);
         let file = storage.open(&path, true)?;
+        if let Some(what) = foreign(&place, &*file, base, file.size()?)? {
+            return Err(RepairError::Foreign { path, what });
+        }
         let end = scan(&*file, base, |_, _| {})?;
         repair.next = end.footer.map_or(end.whole.next_offset, |footer| footer.next_offset);
         if end.footer.is_none() {

@@ -96,8 +96,9 @@ impl Queue {
     ) -> Result<u64, ProduceError> {
         let batch = self.batches.back_mut().expect("there is room in one");
         let (begin, first) = (batch.bytes.len(), self.next);
+        let mut last_timestamp_ms = self.last_timestamp_ms;
         for (number, entry) in entries.iter().enumerate() {
-            let timestamp_ms = entry.timestamp_ms.unwrap_or(now_ms).max(self.last_timestamp_ms);
+            let timestamp_ms = entry.timestamp_ms.unwrap_or(now_ms).max(last_timestamp_ms);
             let offset = first + number as u64;
             let at = batch.bytes.len() as u32;
             let record = NewRecord {
@@ -117,13 +118,14 @@ impl Queue {
                 batch.places.truncate(batch.places.len() - number);
                 return Err(ProduceError::Size);
             }
-            self.last_timestamp_ms = timestamp_ms;
+            last_timestamp_ms = timestamp_ms;
             batch.places.push(Place { offset, at });
         }
         self.bytes += batch.bytes.len() - begin;
         self.next += entries.len() as u64;
         batch.next = self.next;
-        batch.last_timestamp_ms = self.last_timestamp_ms;
+        self.last_timestamp_ms = last_timestamp_ms;
+        batch.last_timestamp_ms = last_timestamp_ms;
         batch.wants_sync |= acks == Acks::Durable;
         batch.wants_written |= acks == Acks::Written;
         Ok(first)

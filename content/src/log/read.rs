@@ -9,7 +9,7 @@ use super::partition::{Partition, State};
 use super::record::{Part, Records};
 use super::recover::scan;
 use super::segment_file::{Active, Sealed};
-use crate::segment::{HEADER_BYTES, Index, IndexBuilder, IndexEntry};
+use crate::segment::{HEADER_BYTES, INDEX_INTERVAL_BYTES, Index, IndexBuilder, IndexEntry, RECORD_BYTES_MAX};
 use crate::storage::{SharedFile, StorageFile, read_range};
 use bytes::Bytes;
 use std::path::PathBuf;
@@ -85,6 +85,9 @@ pub struct StoredRecords {
     /// Where to go on.
     pub next: u64,
 }
+
+/// Bytes of a chunk, at most: it ends with the first record that reaches the index's interval.
+const CHUNK_BYTES_MAX: usize = RECORD_BYTES_MAX + INDEX_INTERVAL_BYTES as usize;
 
 /// Where a chunk lies in a file.
 pub(super) struct Extent {
@@ -372,6 +375,10 @@ pub(super) fn read_shared(core: &Core, extent: &Extent) -> Result<Arc<Chunk>, Fe
 fn read_chunk(core: &Core, extent: &Extent) -> Result<Chunk, FetchError> {
     let file = core.files.open(extent.file_id, &extent.path, extent.writable)?;
     let len = extent.len();
+    if len > CHUNK_BYTES_MAX {
+        // The index ends before the records do.
+        return Err(FetchError::Corrupt { path: extent.path.clone(), position: extent.from });
+    }
     let bytes = read_range(&*file, extent.from, len)?;
     let corrupt =
         |at: usize| FetchError::Corrupt { path: extent.path.clone(), position: extent.from + at as u64 };

@@ -9,10 +9,10 @@ use super::partition::State;
 use super::producers::Producers;
 use super::segment_file::{Active, Sealed, segment_path};
 use crate::segment::{
-    FOOTER_BYTES, Footer, HEADER_BYTES, IndexBuilder, ProducerEntry, RecordRef, ScanEnd, Scanner,
-    SegmentHeader, Step, TailVerdict, judge_tail, topic_crc,
+    FOOTER_BYTES, Footer, HEADER_BYTES, IndexBuilder, ProducerEntry, RECORD_BYTES_MAX, RecordRef, ScanEnd,
+    Scanner, SegmentHeader, Step, TailVerdict, judge_tail, topic_crc,
 };
-use crate::storage::{SharedFile, Storage, StorageFile, read_file, read_full_at, read_range};
+use crate::storage::{DirEntry, SharedFile, Storage, StorageFile, read_file, read_full_at, read_range};
 use bytes::Bytes;
 use std::io;
 use std::path::Path;
@@ -23,6 +23,9 @@ use std::sync::Arc;
 const READ_BYTES: usize = 1024 * 1024;
 /// No partition has had so many records.
 const BASE_MAX: u64 = 1 << 60;
+/// Bytes of a segment's file, at most: a full segment of the largest size, behind it a record that is as large as one may be, and blocks
+/// that are ready.
+const FILE_BYTES_MAX: u64 = u32::MAX as u64 + RECORD_BYTES_MAX as u64 + (64 << 20);
 
 /// What was found of a partition when its log was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -188,7 +191,22 @@ pub(super) fn list_segments(place: &Place<'_>, clean: bool) -> Result<Vec<u64>, 
         }
     }
     bases.sort_unstable();
+    if clean {
+        remove_orphans(place, &entries, &bases);
+    }
     Ok(bases)
+}
+
+/// Takes away indexes whose segments are gone. Nobody looks for them.
+fn remove_orphans(place: &Place<'_>, entries: &[DirEntry], bases: &[u64]) {
+    for entry in entries {
+        let base = entry.name.strip_suffix(".idx").filter(|stem| stem.len() == 20);
+        if let Some(Ok(base)) = base.map(str::parse::<u64>)
+            && bases.binary_search(&base).is_err()
+        {
+            let _ = place.storage.remove(&place.dir.join(&entry.name));
+        }
+    }
 }
 
 /// Takes a segment that another follows at its footer's word.
@@ -252,8 +270,16 @@ fn read_frame(
     Ok((header, footer))
 }
 
-/// Why a file with a good header is not the segment that its name says.
-fn foreign(place: &Place<'_>, file: &dyn StorageFile, base: u64) -> io::Result<Option<String>> {
+/// Why a file is not the last segment that its name says: it is longer than any, or has a good header that says something else.
+pub(super) fn foreign(
+    place: &Place<'_>,
+    file: &dyn StorageFile,
+    base: u64,
+    size: u64,
+) -> io::Result<Option<String>> {
+    if size > FILE_BYTES_MAX {
+        return Ok(Some(format!("it has {size} bytes, which no segment has")));
+    }
     let mut bytes = [0; HEADER_BYTES];
     let filled = read_full_at(file, &mut bytes, 0)?;
     let header = SegmentHeader::decode(&bytes[..filled]);
@@ -370,7 +396,7 @@ fn open_last(
     let failed = |error| place.failed(&path, error);
     let file = place.storage.open(&path, true).map_err(failed)?;
     let size = file.size().map_err(failed)?;
-    if let Some(what) = foreign(place, &*file, base).map_err(failed)? {
+    if let Some(what) = foreign(place, &*file, base, size).map_err(failed)? {
         // Nothing is cut of a file that belongs elsewhere.
         recovered.poison.get_or_insert(format!("{}: {what}", path.display()));
         recovered.end = base;

@@ -1,12 +1,12 @@
 //! Files by plain system calls, which block the calling thread.
 
 use super::{DirEntry, Lock, SharedFile, Storage, StorageFile};
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, OFlags, fallocate, fcntl_setfl};
 use rustix::io::Errno;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -73,8 +73,20 @@ pub(super) fn create(path: &Path) -> io::Result<fs::File> {
     fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)
 }
 
+/// Opens a file, if it is one: others would have the caller wait for a peer, or have no end.
 pub(super) fn open(path: &Path, writable: bool) -> io::Result<fs::File> {
-    fs::OpenOptions::new().read(true).write(writable).open(path)
+    let nonblocking = OFlags::NONBLOCK.bits() as i32;
+    let file = fs::OpenOptions::new().read(true).write(writable).custom_flags(nonblocking).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !kind.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    // The ring takes the flag as a wish not to wait for the disk either.
+    fcntl_setfl(&file, OFlags::empty())?;
+    Ok(file)
 }
 
 /// Reserves blocks up to a length. Where the file system cannot, the file is left as it is: writing extends it.
