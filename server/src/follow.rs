@@ -1,11 +1,12 @@
 //! Following a partition of a log: what is there, and then what comes, each record once and in order.
 //!
-//! A fiber reads the log, in pieces that all who read there share, and sends no more than the connection takes. When it has come to what
-//! topics have in memory, the connection becomes a subscriber of the partition's topic behind the last record that it was sent, and
-//! the fiber ends: from there on it costs what a subscriber costs.
+//! A fiber for each connection reads the log, in pieces that all who read there share, and sends no more than the connection takes; of
+//! several partitions a piece of each in turn. Where it has come to what topics have in memory, the connection becomes a subscriber of
+//! the partition's topic behind the last record that it was sent. With the last partition the fiber ends: from there on it costs what
+//! a subscriber costs.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, hash_map};
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ const PENDING_BYTES: usize = 64 * 1024;
 /// Bytes that all who catch up send in one turn of the loop, and what a record counts beside its payload.
 const TURN_BYTES: usize = 512 * 1024;
 const RECORD_BYTES: usize = 256;
-/// Partitions that one connection catches up with at once, each with a fiber.
+/// Partitions that one connection catches up with at once.
 const CATCHING_UP_MAX: usize = 64;
 /// How often a connection that is behind is looked at, at first and at last.
 const PAUSE_MIN: Duration = Duration::from_millis(2);
@@ -85,14 +86,40 @@ pub(crate) trait Follower: 'static {
     fn fail(&self, error: FollowError);
 }
 
-/// Who is just catching up with what.
+/// Who is just catching up.
 #[derive(Default)]
 struct CatchingUp {
-    numbers: RefCell<HashMap<(ConnId, Arc<str>), u64>>,
-    last: Cell<u64>,
+    connections: RefCell<HashMap<ConnId, Rc<Connection>>>,
     /// The turn in which was last sent, and how much.
     turn: Cell<Duration>,
     sent: Cell<usize>,
+}
+
+/// A connection that is catching up.
+#[derive(Default)]
+struct Connection {
+    /// The topics of its partitions, each with a number of its own: of one that was ended and begun again, only the latter counts.
+    sources: RefCell<HashMap<Arc<str>, u64>>,
+    last: Cell<u64>,
+    readers: RefCell<VecDeque<Reader>>,
+}
+
+/// One partition of it.
+struct Reader {
+    log: Log,
+    start: Start,
+    source: Arc<str>,
+    number: u64,
+    follower: Box<dyn Follower>,
+}
+
+/// What becomes of a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// It has a piece more to read.
+    More,
+    /// It subscribes now, or nobody wants more.
+    Done,
 }
 
 impl CatchingUp {
@@ -111,124 +138,145 @@ impl CatchingUp {
     }
 }
 
-/// Takes one out, however its fiber ends.
-struct Entry {
+/// Takes a connection out, however its fiber ends.
+struct Leave {
     all: Rc<CatchingUp>,
     id: ConnId,
-    source: Arc<str>,
-    number: u64,
 }
 
-impl Entry {
-    fn key(&self) -> (ConnId, Arc<str>) {
-        (self.id, Arc::clone(&self.source))
-    }
-
-    /// Whether nobody has ended it.
-    fn is_live(&self) -> bool {
-        self.all.numbers.borrow().get(&self.key()) == Some(&self.number)
-    }
-}
-
-impl Drop for Entry {
+impl Drop for Leave {
     fn drop(&mut self) {
-        if self.is_live() {
-            self.all.numbers.borrow_mut().remove(&self.key());
+        self.all.connections.borrow_mut().remove(&self.id);
+    }
+}
+
+impl Connection {
+    /// Whether nobody has ended it.
+    fn wants(&self, reader: &Reader) -> bool {
+        self.sources.borrow().get(&reader.source) == Some(&reader.number)
+    }
+
+    fn end(&self, reader: &Reader) {
+        if self.wants(reader) {
+            self.sources.borrow_mut().remove(&reader.source);
+        }
+    }
+
+    /// Reads a piece of each partition in turn, until there is none any more.
+    fn catch_up(&self, all: &CatchingUp) {
+        loop {
+            let Some(mut reader) = self.readers.borrow_mut().pop_front() else { return };
+            match self.read(all, &mut reader) {
+                Ok(Progress::More) => self.readers.borrow_mut().push_back(reader),
+                Ok(Progress::Done) => self.end(&reader),
+                Err(error) => {
+                    self.end(&reader);
+                    reader.follower.fail(error);
+                }
+            }
+        }
+    }
+
+    /// Sends a piece, and subscribes where the log ends.
+    fn read(&self, all: &CatchingUp, reader: &mut Reader) -> Result<Progress, FollowError> {
+        reader.log.publish_to(&topics()).map_err(FollowError::Fetch)?;
+        let Start { topic, partition, offset } = &reader.start;
+        let max = FetchMax { bytes: READ_BYTES, ..FetchMax::default() };
+        let records = reader.log.fetch(topic, *partition, *offset, max).map_err(FollowError::Fetch)?;
+        for record in records.iter() {
+            if !self.send(all, reader, &record)? {
+                return Ok(Progress::Done);
+            }
+        }
+        reader.start.offset = records.next;
+        // Others may have ended it while the log was read.
+        if !self.wants(reader) || reader.follower.pending().is_none() {
+            return Ok(Progress::Done);
+        }
+        if records.next >= records.high {
+            // Nothing runs between the look at the end of the log and this, if the log is on this worker; else the topic knows
+            // what has come since.
+            let replay = reader.follower.subscribe(&reader.source, records.next);
+            if !replay.map_err(FollowError::Subscribe)?.missed {
+                return Ok(Progress::Done);
+            }
+        }
+        // What was in memory has taken no time: others have their turn.
+        yield_now().map_err(|Cancelled| FollowError::Fetch(FetchError::Cancelled))?;
+        Ok(Progress::More)
+    }
+
+    /// Sends a record when there is room for it: a large one has room when nothing else waits. False when the connection has ended, or
+    /// does not want more.
+    fn send(&self, all: &CatchingUp, reader: &Reader, record: &Record) -> Result<bool, FollowError> {
+        let mut room = PENDING_BYTES;
+        all.wait_for_turn(record.payload.len() + RECORD_BYTES)?;
+        while self.wait_for_room(reader, room)? {
+            match reader.follower.send(&reader.source, record) {
+                Ok(()) => return Ok(true),
+                Err(SendError::Full | SendError::NoBuffer) => {
+                    room = 1;
+                    pause(PAUSE_MIN)?;
+                }
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Waits until less than `bytes` wait for the connection. False when it has ended, or does not want more.
+    fn wait_for_room(&self, reader: &Reader, bytes: usize) -> Result<bool, FollowError> {
+        let mut time = PAUSE_MIN;
+        loop {
+            match reader.follower.pending() {
+                None => return Ok(false),
+                Some(_) if !self.wants(reader) => return Ok(false),
+                Some(pending) if pending < bytes => return Ok(true),
+                Some(_) => pause(time)?,
+            }
+            time = (time * 2).min(PAUSE_MAX);
         }
     }
 }
 
 /// Has a connection follow a partition.
 pub(crate) fn follow(log: &Log, start: Start, follower: impl Follower) -> Result<(), FollowError> {
-    let source: Arc<str> = live_name(&start.topic, start.partition).into();
     let all = worker_local(CatchingUp::default);
-    let catching_up = all.numbers.borrow().keys().filter(|(id, _)| *id == follower.id()).count();
-    if catching_up >= CATCHING_UP_MAX {
+    let id = follower.id();
+    let source: Arc<str> = live_name(&start.topic, start.partition).into();
+    let known = all.connections.borrow().get(&id).cloned();
+    let is_new = known.is_none();
+    let connection = known.unwrap_or_default();
+    if connection.sources.borrow().contains_key(&source) {
+        return Err(FollowError::Following);
+    }
+    if connection.sources.borrow().len() >= CATCHING_UP_MAX {
         return Err(FollowError::TooMany);
     }
-    let number = all.last.get() + 1;
-    all.last.set(number);
-    let entry = Entry { all, id: follower.id(), source, number };
-    match entry.all.numbers.borrow_mut().entry(entry.key()) {
-        hash_map::Entry::Occupied(_) => return Err(FollowError::Following),
-        hash_map::Entry::Vacant(place) => place.insert(number),
-    };
-    let log = log.clone();
-    let started = try_go("log catch-up", move || {
-        if let Err(error) = catch_up(&log, &start, &entry, &follower) {
-            follower.fail(error);
-        }
-    });
-    started.map(drop).ok_or(FollowError::TooMany)
+    if is_new {
+        all.connections.borrow_mut().insert(id, Rc::clone(&connection));
+        let leave = Leave { all: Rc::clone(&all), id };
+        let connection = Rc::clone(&connection);
+        // Refused, it is dropped, and takes the connection out.
+        let started = try_go("log catch-up", move || connection.catch_up(&leave.all));
+        started.ok_or(FollowError::TooMany)?;
+    }
+    let number = connection.last.get() + 1;
+    connection.last.set(number);
+    connection.sources.borrow_mut().insert(Arc::clone(&source), number);
+    let reader = Reader { log: log.clone(), start, source, number, follower: Box::new(follower) };
+    connection.readers.borrow_mut().push_back(reader);
+    Ok(())
 }
 
 /// Ends that a connection catches up. False if it does not.
 pub(crate) fn unfollow(id: ConnId, topic: &str, partition: u32) -> bool {
     let source: Arc<str> = live_name(topic, partition).into();
-    worker_local(CatchingUp::default).numbers.borrow_mut().remove(&(id, source)).is_some()
-}
-
-fn catch_up(log: &Log, start: &Start, entry: &Entry, follower: &impl Follower) -> Result<(), FollowError> {
-    log.publish_to(&topics()).map_err(FollowError::Fetch)?;
-    let max = FetchMax { bytes: READ_BYTES, ..FetchMax::default() };
-    let mut offset = start.offset;
-    loop {
-        let records = log.fetch(&start.topic, start.partition, offset, max).map_err(FollowError::Fetch)?;
-        for record in records.iter() {
-            if !send(entry, follower, &record)? {
-                return Ok(());
-            }
-        }
-        offset = records.next;
-        // Others may have ended it while the log was read.
-        if !entry.is_live() || follower.pending().is_none() {
-            return Ok(());
-        }
-        if offset >= records.high {
-            // Nothing runs between the look at the end of the log and this, if the log is on this worker; else the topic knows
-            // what has come since.
-            let replay = follower.subscribe(&entry.source, offset).map_err(FollowError::Subscribe)?;
-            if !replay.missed {
-                return Ok(());
-            }
-        }
-        // What was in memory has taken no time: others have their turn.
-        yield_now().map_err(|Cancelled| FollowError::Fetch(FetchError::Cancelled))?;
-    }
-}
-
-/// Sends a record when there is room for it: a large one has room when nothing else waits. False when the connection has ended, or does
-/// not want more.
-fn send(entry: &Entry, follower: &impl Follower, record: &Record) -> Result<bool, FollowError> {
-    let mut room = PENDING_BYTES;
-    entry.all.wait_for_turn(record.payload.len() + RECORD_BYTES)?;
-    while wait_for_room(entry, follower, room)? {
-        match follower.send(&entry.source, record) {
-            Ok(()) => return Ok(true),
-            Err(SendError::Full | SendError::NoBuffer) => {
-                room = 1;
-                pause(PAUSE_MIN)?;
-            }
-            Err(_) => return Ok(false),
-        }
-    }
-    Ok(false)
+    let all = worker_local(CatchingUp::default);
+    let connection = all.connections.borrow().get(&id).cloned();
+    connection.is_some_and(|connection| connection.sources.borrow_mut().remove(&source).is_some())
 }
 
 fn pause(time: Duration) -> Result<(), FollowError> {
     sleep(time).map_err(|Cancelled| FollowError::Fetch(FetchError::Cancelled))
-}
-
-/// Waits until less than `bytes` wait for the connection. False when it has ended, or does not want more.
-fn wait_for_room(entry: &Entry, follower: &impl Follower, bytes: usize) -> Result<bool, FollowError> {
-    let mut time = PAUSE_MIN;
-    loop {
-        match follower.pending() {
-            None => return Ok(false),
-            Some(_) if !entry.is_live() => return Ok(false),
-            Some(pending) if pending < bytes => return Ok(true),
-            Some(_) => pause(time)?,
-        }
-        time = (time * 2).min(PAUSE_MAX);
-    }
 }

@@ -298,6 +298,52 @@ fn hear_text(socket: &mut WebSocket<TcpStream>) -> String {
 }
 
 #[test]
+fn a_socket_that_catches_up_with_many_costs_one_fiber_and_has_all() {
+    let folder = fixture::Folder::new();
+    let (log, _) = Log::open(&folder.0).expect("a log");
+    let server = Server::bind("127.0.0.1:0").expect("a port").admin("127.0.0.1:0").expect("a port");
+    let nested = move || Router::new().nest("/topics", LogRoutes::new(log.clone()).admin(true).into_router());
+    let server = server.spawn(nested).expect("it runs");
+    let mut client = Client::connect(server.addr());
+    client.put("/topics/t", r#"{"partitions":60}"#);
+    let text = "x".repeat(100_000);
+    for n in 0..60 {
+        client.post_text(&format!("/topics/t?partition={n}"), &text);
+        client.post_text(&format!("/topics/t?partition={n}"), &format!("{n}"));
+    }
+    // More than the kernel holds for a peer that does not read.
+    let mut socket = socket(server.addr());
+    for n in 0..60 {
+        say(&mut socket, &json!({"op": "subscribe", "topic": "t", "partition": n, "offset": 0}));
+    }
+    let (mut begun, mut texts) = (0, vec![Vec::new(); 60]);
+    while begun < 60 {
+        let heard = hear(&mut socket);
+        begun += usize::from(heard["op"] == "subscribed");
+        note(&mut texts, &heard);
+    }
+    let metrics = Client::connect(server.admin_addr().expect("it has one")).get("/metrics").text().to_owned();
+    let fibers = metrics.lines().find_map(|line| line.strip_prefix("sws_fibers ")).expect("a metric");
+    assert!(fibers.parse::<u32>().expect("a number") < 10, "{fibers} fibers");
+    while texts.iter().any(|texts| texts.len() < 2) {
+        let heard = hear(&mut socket);
+        note(&mut texts, &heard);
+    }
+    let whole = |(n, texts): (usize, &Vec<String>)| *texts == [text.clone(), n.to_string()];
+    assert!(texts.iter().enumerate().all(whole));
+    drop((client, socket));
+    server.shutdown();
+}
+
+/// Keeps the text of a record with its partition's others.
+fn note(texts: &mut [Vec<String>], heard: &Value) {
+    if heard["op"] == "record" {
+        let partition = heard["partition"].as_u64().expect("a number") as usize;
+        texts[partition].push(heard["text"].as_str().expect("a text").to_owned());
+    }
+}
+
+#[test]
 fn what_a_thread_publishes_before_anybody_has_asked_is_kept() {
     let folder = fixture::Folder::new();
     let (log, _) = Log::open(&folder.0).expect("a log");
