@@ -3,12 +3,12 @@
 mod common;
 
 use common::{Client, get, settle, start, start_with, stats, wait_until};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
-use sws::runtime::{go, sleep, submit, timeout, yield_now};
+use sws::runtime::{Config, go, sleep, submit, timeout, yield_now};
 use sws::{Context, Deferred, Gone, HttpLimits, RemoteAddr, Response, Router, Server};
 
 const FOR_EVER: Duration = Duration::from_secs(3600);
@@ -189,6 +189,47 @@ fn a_deferred_request_is_not_waited_for_without_end() {
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
     client.expect_end();
     assert_eq!(handles.recv().unwrap().answer("too late"), Err(Gone));
+    drop(client);
+    settle(server);
+}
+
+/// A handler that has deferred may go on, for a body that does not come. The answer cancels it, be it in one piece or in many. More
+/// may wait to be sent than the kernel takes, so one in many waits itself while the handler asks on and returns.
+#[test]
+fn a_deferred_answer_cancels_a_handler_that_still_waits() {
+    const LEN: usize = 24 * 1024 * 1024;
+    let (sender, handles) = mpsc::channel();
+    let (ended, ends) = mpsc::channel();
+    let limits = HttpLimits { output_bytes_high: LEN / 2, ..HttpLimits::default() };
+    let mut config = Config::default();
+    config.limits.output_bytes_max = LEN;
+    let server = Server::bind("127.0.0.1:0").unwrap().limits(limits).config(config);
+    let server = server.spawn(move || {
+        let (sender, ended) = (sender.clone(), ended.clone());
+        Router::new().get("/", || "Hello").post("/later", move |ctx: &mut Context| -> () {
+            sender.send(ctx.defer()).unwrap();
+            let reads = [0; 3].map(|_| ctx.body().read(&mut [0]).is_err());
+            ended.send(reads).unwrap();
+        })
+    });
+    let server = server.unwrap();
+    let mut client = Client::connect(server.addr());
+    for streams in [false, true] {
+        client.send("POST /later HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
+        let handle = handles.recv_timeout(common::PATIENCE).unwrap();
+        wait_until(&server, "the handler waits", |stats| stats.fibers == 1);
+        let answered = match streams {
+            false => handle.answer("done"),
+            true => handle.answer(Response::stream("text/plain", |out| out.write_all(&vec![b'x'; LEN]))),
+        };
+        answered.unwrap();
+        assert_eq!(ends.recv_timeout(common::PATIENCE), Ok([true; 3]), "streams: {streams}");
+        wait_until(&server, "the handler ends", |stats| stats.fibers == usize::from(streams));
+        assert_eq!(client.answer().body.len(), if streams { LEN } else { 4 });
+        // The body is dropped, and the next request is heard.
+        client.send("12345");
+        assert_eq!(client.get("/").text(), "Hello");
+    }
     drop(client);
     settle(server);
 }

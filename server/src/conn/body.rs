@@ -1,6 +1,6 @@
 //! A request body as the handler reads it: from the connection's input, waiting for more.
 
-use super::{BodyLeft, HttpConn, Shared, update, with_request};
+use super::{BodyLeft, HttpConn, Phase, Shared, update, with_request};
 use crate::body::{BodyError, BodySource};
 use crate::http1::{CONTINUE, ChunkEvent};
 use std::io;
@@ -82,12 +82,20 @@ impl ConnBody {
             Some(true) => return Err(BodyError::Malformed.into()),
             None => return Err(BodyError::Cancelled.into()),
         }
+        let fiber = current_fiber();
+        // A request that was deferred may have been answered, or be at it, by another fiber.
+        let waits = self.with(|state| {
+            matches!(state.phase, Phase::Handling | Phase::Deferred)
+                && (!state.flags.answering || state.fiber.is_none_or(|answering| Some(answering) == fiber))
+        });
+        if waits != Some(true) {
+            return Err(BodyError::Cancelled.into());
+        }
         if self.with(|state| std::mem::take(&mut state.flags.expects)) == Some(true) {
             with_conn::<HttpConn, _>(self.id, |conn| {
                 conn.write_with(CONTINUE.len(), |out| out.extend_from_slice(CONTINUE))
             });
         }
-        let fiber = current_fiber();
         self.with(|state| {
             state.fiber = fiber;
             state.flags.reading = true;
@@ -96,12 +104,19 @@ impl ConnBody {
         with_request(self.id, self.sequence, |conn| conn.set_deadline(Some(limits.body_timeout)));
         let parked = park("request body");
         let timed_out = with_request(self.id, self.sequence, |conn| {
-            conn.set_deadline(Some(limits.handler_timeout));
-            conn.update(|state| {
-                state.flags.reading = false;
-                std::mem::take(&mut state.flags.timed_out)
-            })
-        });
+            // An answer that has come meanwhile has its own deadline.
+            let timed_out = conn.update(|state| {
+                (state.fiber == fiber).then(|| {
+                    state.flags.reading = false;
+                    std::mem::take(&mut state.flags.timed_out)
+                })
+            });
+            if timed_out.is_some() {
+                conn.set_deadline(Some(limits.handler_timeout));
+            }
+            timed_out
+        })
+        .flatten();
         match (parked, timed_out) {
             (_, Some(true)) => Err(BodyError::TimedOut.into()),
             (Ok(()), Some(false)) => Ok(()),

@@ -104,7 +104,8 @@ fn quietly(shared: &Shared, f: impl FnOnce()) -> bool {
 /// The answer comes later, from a handle. It may be there already.
 fn wait_for_deferred(shared: &Shared, facts: &RequestFacts) {
     let waits = update(facts.id, |state| {
-        let waits = state.sequence == facts.sequence && state.phase == Phase::Handling;
+        let waits =
+            state.sequence == facts.sequence && state.phase == Phase::Handling && !state.flags.answering;
         if waits {
             state.phase = Phase::Deferred;
             state.fiber = None;
@@ -123,8 +124,10 @@ pub(super) fn answer(shared: &Rc<Shared>, facts: &RequestFacts, response: Respon
     let mut parts = response.into_parts();
     let begun = with_conn::<HttpConn, _>(facts.id, |conn| {
         let begun = respond::begin(shared, conn, facts, &mut parts);
-        if let Begun::Whole { keep_alive } = begun {
-            finish(shared, conn, facts, keep_alive);
+        match begun {
+            Begun::Whole { keep_alive } => finish(shared, conn, facts, keep_alive),
+            Begun::Head { .. } => take_from_handler(conn),
+            Begun::NotWaitedFor | Begun::Broken(_) => {}
         }
         begun
     });
@@ -150,6 +153,22 @@ pub(super) fn answer(shared: &Rc<Shared>, facts: &RequestFacts, response: Respon
         with_request(facts.id, facts.sequence, |conn| conn.reset());
     }
     true
+}
+
+/// An answer has begun whose body follows: what is told to the request's fiber is from now on for the one that sends it. On a fiber.
+fn take_from_handler(conn: &mut Conn<'_, HttpConn>) {
+    let Some(handler) = conn.update(|state| state.fiber) else { return };
+    let fiber = current_fiber();
+    if Some(handler) == fiber {
+        return;
+    }
+    conn.update(|state| {
+        state.fiber = fiber;
+        state.flags.reading = false;
+        state.flags.timed_out = false;
+    });
+    // It deferred its request, and still waits for something of it.
+    cancel_fiber(handler);
 }
 
 /// The answer is queued: the connection is ready for the next request, or ends.
