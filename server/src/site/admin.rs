@@ -51,9 +51,9 @@ fn may(shared: &Shared, ctx: &Context) -> Result<(), Response> {
 }
 
 /// Whether the request comes from this machine and for it: neither through a proxy, nor from a page of elsewhere whose name was made
-/// to lead here.
+/// to lead here. An address that cannot be found is not of this machine.
 pub(super) fn is_local(ctx: &Context) -> bool {
-    let is_here = ctx.remote_addr().is_none_or(|addr| addr.ip().to_canonical().is_loopback());
+    let is_here = ctx.remote_addr().is_some_and(|addr| addr.ip().to_canonical().is_loopback());
     let is_passed_on = ["forwarded", "x-forwarded-for", "x-real-ip"]
         .iter()
         .any(|name| ctx.request().header_bytes(name).is_some());
@@ -193,6 +193,21 @@ fn write_topics(out: &mut String, shared: &Shared) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::router::Router;
+    use crate::test_client::TestClient;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    #[test]
+    fn only_a_known_address_of_this_machine_is_local() {
+        let client = TestClient::new(Router::new().get("/", |ctx: &mut Context| is_local(ctx).to_string()));
+        let from = |ip: IpAddr| client.get("/").remote_addr((ip, 4000)).send().text().to_owned();
+        for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+            assert_eq!(from(ip), "true", "{ip}");
+        }
+        assert_eq!(from(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into()), "true");
+        assert_eq!(from(Ipv4Addr::new(192, 0, 2, 7).into()), "false");
+        assert_eq!(client.get("/").send().text(), "false", "no address is known");
+    }
 
     #[test]
     fn texts_are_no_mark_up() {
