@@ -48,6 +48,8 @@ pub(crate) enum Peer {
     /// No peer with an address.
     #[default]
     Unknown,
+    /// It was asked for.
+    Known(SocketAddr),
     /// Asked for on demand, so that a request pays nothing for an address that nobody reads.
     Lazy {
         /// Shared by all connections of a worker.
@@ -87,10 +89,12 @@ impl Request {
         Self { head, bytes, params: Params::default(), body, peer }
     }
 
-    /// The head with memory of its own, without parameters and body.
+    /// The head with memory of its own, without parameters and body. The address of the peer is asked for, which waits: once the
+    /// connection is another protocol's it cannot be.
     pub(crate) fn snapshot(&self) -> Self {
         let bytes = RequestBytes::Owned(self.bytes[..self.head.len()].to_vec());
-        Self::new(self.head.clone(), bytes, RequestBody::empty(), self.peer.clone())
+        let peer = self.remote_addr().map_or(Peer::Unknown, Peer::Known);
+        Self::new(self.head.clone(), bytes, RequestBody::empty(), peer)
     }
 
     /// The method.
@@ -183,6 +187,7 @@ impl Request {
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         match &self.peer {
             Peer::Unknown => None,
+            Peer::Known(addr) => Some(*addr),
             Peer::Lazy { resolver, key } => resolver.resolve(*key),
         }
     }

@@ -17,7 +17,7 @@ use crate::body::{BodySource, RequestBody};
 use crate::conn::defer::Mailbox;
 use crate::context::Context;
 use crate::http1::{Decoded, Head, HeadLimits, Reject, decode};
-use crate::request::{Peer, PeerResolver, Request, RequestBytes};
+use crate::request::{Peer, Request, RequestBytes};
 use crate::response::Response;
 use crate::router::{App, RouteError, Router};
 
@@ -228,10 +228,7 @@ impl TestRequest<'_> {
             Decoded::Reject(reject) => return Err(reject),
             Decoded::Complete | Decoded::NeedMore => panic!("a header of the test ends the head"),
         }
-        let peer = match self.remote_addr {
-            Some(addr) => Peer::Lazy { resolver: Rc::new(FixedAddr(addr)), key: 0 },
-            None => Peer::Unknown,
-        };
+        let peer = self.remote_addr.map_or(Peer::Unknown, Peer::Known);
         Ok(Request::new(head, RequestBytes::Owned(bytes), body, peer))
     }
 }
@@ -251,14 +248,6 @@ impl BodySource for ReadSource {
 
     fn remaining_hint(&self) -> Option<u64> {
         None
-    }
-}
-
-struct FixedAddr(SocketAddr);
-
-impl PeerResolver for FixedAddr {
-    fn resolve(&self, _: u64) -> Option<SocketAddr> {
-        Some(self.0)
     }
 }
 

@@ -10,6 +10,7 @@ use fixture::{Ask, Fixture};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use sws::content::log::{Log, LogOptions, TopicConfig, live_name};
 use sws::log_routes::{LogRoutes, presence_message};
@@ -207,6 +208,30 @@ fn a_socket_follows_produces_and_is_answered() {
     say(&mut socket, &json!({"op": "ping", "id": [1]}));
     assert_eq!(hear(&mut socket), json!({"op": "pong", "id": [1]}));
     drop((client, socket));
+    fixture.end();
+}
+
+/// What a socket asks for is judged by the request that opened it, as all of it was.
+#[test]
+fn who_is_asked_for_a_socket_knows_where_it_comes_from() {
+    let (sender, asked) = mpsc::channel();
+    let fixture = Fixture::new(move |routes| {
+        let sender = sender.clone();
+        routes.access(move |ctx, topic, _| {
+            let host = ctx.request().host().map(str::to_owned);
+            sender.send((ctx.remote_addr(), host, topic.to_owned())).expect("the test listens");
+            Ok(())
+        })
+    });
+    let mut socket = socket(fixture.addr());
+    let addr = socket.get_ref().local_addr().expect("bound");
+    for topic in ["a", "b"] {
+        say(&mut socket, &json!({"op": "subscribe", "topic": topic}));
+        assert_eq!(hear(&mut socket)["code"], "unknown_topic");
+        let expected = (Some(addr), Some(fixture.addr().to_string()), topic.to_owned());
+        assert_eq!(asked.recv_timeout(common::PATIENCE), Ok(expected));
+    }
+    drop(socket);
     fixture.end();
 }
 

@@ -83,7 +83,7 @@ impl Context {
     }
 
     /// The request without its body, with the state of its router and the extensions, which are taken: for who asks about it
-    /// when its connection has become something else.
+    /// when its connection has become something else. Finding the peer's address waits.
     pub(crate) fn snapshot(&mut self) -> Self {
         let mut snapshot = Self::new(self.request.snapshot());
         snapshot.endpoint = self.endpoint.clone();

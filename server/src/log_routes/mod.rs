@@ -228,8 +228,8 @@ impl LogRoutes {
         self
     }
 
-    /// Asks this before anything is done; an error is the answer. Who may do anything at all is also a matter for a layer
-    /// around the routes, as [`bearer_token`](crate::bearer_token) is one.
+    /// Asks this before anything is done; an error is the answer. On a WebSocket it is given the request that opened it. Who may do
+    /// anything at all is also a matter for a layer around the routes, as [`bearer_token`](crate::bearer_token) is one.
     #[must_use]
     pub fn access(
         mut self,
