@@ -236,6 +236,28 @@ fn who_is_asked_for_a_socket_knows_where_it_comes_from() {
 }
 
 #[test]
+fn a_member_that_a_topic_does_not_know_is_no_subscriber() {
+    let fixture = Fixture::admin();
+    let mut client = fixture.client();
+    client.put("/topics/t", "");
+    let mut socket = socket(fixture.addr());
+    for (member, field) in [("ada", json!("member")), ("", Value::Null)] {
+        say(&mut socket, &json!({"op": "subscribe", "topic": "t", "member": member}));
+        assert_eq!(hear(&mut socket)["op"], "subscribed");
+        let refused = hear(&mut socket);
+        assert_eq!((&refused["code"], &refused["field"]), (&json!("bad_request"), &field), "{refused}");
+        assert_eq!(client.post_text("/topics/t", "not for it").status, 200);
+        say(&mut socket, &json!({"op": "ping"}));
+        assert_eq!(hear(&mut socket)["op"], "pong", "after {member:?}");
+    }
+    say(&mut socket, &json!({"op": "subscribe", "topic": "t", "tail": 1}));
+    assert_eq!(hear(&mut socket)["op"], "subscribed");
+    assert_eq!(hear(&mut socket)["offset"], 1);
+    drop((client, socket));
+    fixture.end();
+}
+
+#[test]
 fn a_reader_that_stops_reading_holds_nobody_up_and_misses_nothing() {
     let fixture = Fixture::admin();
     let mut client = fixture.client();

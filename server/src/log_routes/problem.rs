@@ -2,6 +2,7 @@
 
 use super::counts::Counters;
 use crate::body::BodyError;
+use crate::follow::FollowError;
 use crate::response::Response;
 use http::StatusCode;
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
@@ -10,7 +11,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 use sws_content::log::{FetchError, ProduceError, TopicError};
-use sws_runtime::Cancelled;
+use sws_runtime::{Cancelled, SubscribeError};
 
 /// The media type of a problem.
 const PROBLEM: &str = "application/problem+json";
@@ -224,6 +225,33 @@ impl From<FetchError> for Problem {
                 Problem::new(Code::Corrupt, "records at this offset are damaged on the storage")
             }
             FetchError::Storage(_) => storage_failed(&error),
+            _ => unknown(&error),
+        }
+    }
+}
+
+impl From<FollowError> for Problem {
+    fn from(error: FollowError) -> Problem {
+        let problem = |code| Problem::new(code, error.to_string());
+        match error {
+            FollowError::Fetch(error) => error.into(),
+            FollowError::Following => problem(Code::BadRequest),
+            FollowError::TooMany => problem(Code::Overloaded),
+            FollowError::Subscribe(error) => error.into(),
+        }
+    }
+}
+
+impl From<SubscribeError> for Problem {
+    fn from(error: SubscribeError) -> Problem {
+        let problem = |code| Problem::new(code, error.to_string());
+        match error {
+            SubscribeError::Name => problem(Code::BadRequest),
+            SubscribeError::NoPresence => Problem::field("member", &error.to_string()),
+            SubscribeError::TooManyTopics | SubscribeError::TooManyMemberships => {
+                problem(Code::TooManyTopics)
+            }
+            SubscribeError::Closed => problem(Code::Closed),
             _ => unknown(&error),
         }
     }

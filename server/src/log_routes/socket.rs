@@ -165,14 +165,14 @@ impl LogSocket {
                 answer(socket, &id, Answer::Subscribed { topic: &topic, partition, next });
                 let (again, named) = (id.clone(), topic.clone());
                 let failed = move |socket: &mut Socket<'_>, error: FollowError| {
-                    let mut members = refusal(&problem_of_follow(error));
+                    let mut members = refusal(&Problem::from(error));
                     members.insert("topic".to_owned(), named.as_str().into());
                     members.insert("partition".to_owned(), partition.into());
                     answer(socket, &again, members);
                 };
                 let followed = socket.follow(&log, &topic, partition, next, member.as_deref(), failed);
                 if let Err(error) = followed {
-                    answer(socket, &id, refusal(&problem_of_follow(error)));
+                    answer(socket, &id, refusal(&Problem::from(error)));
                 }
             });
         });
@@ -217,14 +217,5 @@ impl LogSocket {
             Err(error) => tell(&sender, &id, refusal(&Problem::from(error))),
         });
         Ok(())
-    }
-}
-
-fn problem_of_follow(error: FollowError) -> Problem {
-    match error {
-        FollowError::Fetch(error) => error.into(),
-        FollowError::Following => Problem::new(Code::BadRequest, error.to_string()),
-        FollowError::TooMany => Problem::new(Code::Overloaded, error.to_string()),
-        FollowError::Subscribe(_) => Problem::new(Code::TooManyTopics, error.to_string()),
     }
 }

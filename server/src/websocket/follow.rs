@@ -87,10 +87,13 @@ impl Follower for SocketFollower {
     fn subscribe(&self, topic: &str, after: u64) -> Result<Replay, SubscribeError> {
         with_conn::<SocketConn, _>(self.id, |conn| {
             let replay = conn.subscribe_behind(topic, self.encoding, after)?;
-            if let Some(member) = self.member.as_deref().filter(|_| !replay.missed) {
-                conn.join(topic, member, self.encoding)?;
+            let member = self.member.as_deref().filter(|_| !replay.missed);
+            let joined = member.map_or(Ok(()), |member| conn.join(topic, member, self.encoding));
+            if joined.is_err() {
+                // A refused wish has no part that lives on.
+                conn.unsubscribe(topic);
             }
-            Ok(replay)
+            joined.map(|()| replay)
         })
         .unwrap_or(Err(SubscribeError::Closed))
     }
