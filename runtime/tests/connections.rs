@@ -96,6 +96,51 @@ fn echoes_to_many_and_releases_every_slot() {
     assert_eq!(stats.buffer_bytes, 0);
 }
 
+/// Leaves what comes to a fiber, which takes it at the third try.
+struct Fumbling;
+
+impl EventHandler for Fumbling {
+    type Workspace = ();
+
+    fn on_data(&mut self, conn: &mut Conn<'_, ()>, _data: &Data<'_>) -> usize {
+        let id = conn.id();
+        go("fumbling", move || {
+            let take = |f: fn(&[u8]) -> usize| {
+                let take = || with_conn::<(), _>(id, |conn| conn.take_input(f));
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(take)).is_err()
+            };
+            let refused = [take(|_| panic!("as asked")), take(|input| input.len() + 1)];
+            with_conn::<(), _>(id, |conn| {
+                let mut bytes = Vec::new();
+                let taken = conn.take_input(|input| {
+                    bytes.extend_from_slice(input);
+                    input.len()
+                });
+                assert_eq!((refused, taken), ([true; 2], bytes.len()));
+                conn.send(&bytes).expect("room for an echo");
+                conn.close();
+            });
+        });
+        0
+    }
+}
+
+#[test]
+fn input_that_nobody_took_is_still_there() {
+    let stats = serve(
+        Config::default(),
+        || Fumbling,
+        |addr, _| {
+            let mut peer = connect(addr);
+            peer.write_all(b"all of it").expect("sends");
+            let mut answer = String::new();
+            peer.read_to_string(&mut answer).expect("an echo, then the end");
+            assert_eq!(answer, "all of it");
+        },
+    );
+    assert_eq!((stats.connections, stats.buffer_bytes), (0, 0));
+}
+
 #[test]
 fn half_close_gets_its_answer() {
     serve(

@@ -3,6 +3,7 @@
 use super::{ConnId, Conns, Data, Input, descriptor, flag};
 use crate::core::Core;
 use crate::stats::count;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use sws_rings::{Completion, Lease, Op, OpKind, Owner, Token};
 use sws_stackpool::{NONE, SlotState};
 
@@ -268,10 +269,13 @@ impl Conns {
             // A callback further down the stack has it in its hands.
             return 0;
         }
-        let taken = f(&input.bytes[input.start..]);
-        assert!(taken <= input.bytes.len() - input.start, "more bytes taken than there are");
-        input.start += taken;
+        let there = input.bytes.len() - input.start;
+        // Nothing is borrowed meanwhile, and the input goes back whatever `f` does, whole if it panics or takes too much.
+        let outcome = catch_unwind(AssertUnwindSafe(|| f(&input.bytes[input.start..])));
+        input.start += outcome.as_ref().ok().filter(|&&taken| taken <= there).unwrap_or(&0);
         self.put_input(core, id, handle, input, core.limits.input_bytes_max / 2);
+        let taken = outcome.unwrap_or_else(|payload| resume_unwind(payload));
+        assert!(taken <= there, "more bytes taken than there are");
         taken
     }
 
