@@ -3,10 +3,14 @@
 mod common;
 
 use common::{Client, PATIENCE, settle, start};
+use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
 use std::sync::mpsc;
-use sws::websocket::{Close, Message, Socket, SocketHandler, SocketOptions, WebSocket, WebSocketUpgrade};
+use sws::websocket::{
+    Close, Message, Sender, Socket, SocketHandler, SocketOptions, WebSocket, WebSocketUpgrade,
+};
 use sws::{Response, Router, Running};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -380,6 +384,94 @@ fn what_a_peer_sent_before_its_end_is_heard() {
     assert_eq!(heard(true), (4002, true));
     assert_eq!(heard(false), (1006, false));
     settle(server);
+}
+
+/// Pauses, fills its output, resumes, and ends others, as it is told.
+struct Fickle {
+    ends: mpsc::Sender<Close>,
+    all: Rc<RefCell<Vec<Sender>>>,
+}
+
+impl SocketHandler for Fickle {
+    fn on_open(&mut self, socket: &mut Socket<'_>) {
+        self.all.borrow_mut().push(socket.sender());
+    }
+
+    fn on_message(&mut self, socket: &mut Socket<'_>, message: Message<'_>) {
+        socket.pause();
+        match message {
+            Message::Text("fill") => {
+                socket.send(&vec![b'x'; FILLING][..]).expect("there is room");
+                socket.notify_drain();
+            }
+            Message::Text("again") => socket.resume(),
+            Message::Text("drain") => {
+                socket.send("paused").expect("there is room");
+                socket.notify_drain();
+            }
+            Message::Text("hold") => socket.send("held").expect("there is room"),
+            Message::Text("close") => socket.close(4000, ""),
+            Message::Text("end the first") => {
+                self.all.borrow()[0].close(4001, "");
+                socket.resume();
+                socket.send("ended").expect("there is room");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn on_drain(&mut self, socket: &mut Socket<'_>) {
+        socket.resume();
+    }
+
+    fn on_close(&mut self, _socket: &mut Socket<'_>, close: &Close) {
+        self.ends.send(close.clone()).expect("the test listens");
+    }
+}
+
+/// More than the kernel takes while the peer does not read.
+const FILLING: usize = 12 * 1024 * 1024;
+
+/// What ends a socket in one of its callbacks, or in another's, because its peer has ended and nothing more is to be heard, is told
+/// behind that callback.
+#[test]
+fn an_end_that_is_found_within_a_callback_is_told_behind_it() {
+    let (ends, told) = mpsc::channel();
+    let server = start(move || {
+        let (ends, all) = (ends.clone(), Rc::default());
+        let options = SocketOptions { output_bytes_max: 2 * FILLING, ..SocketOptions::default() };
+        Router::new().get("/ws", move |upgrade: WebSocketUpgrade| {
+            let handler = Fickle { ends: ends.clone(), all: Rc::clone(&all) };
+            upgrade.options(options.clone()).accept(handler)
+        })
+    });
+    // The last message comes to the handler when the end is known: it waits for the first answer to be read.
+    let ended_behind = |last: &str| {
+        let mut peer = open(server.addr(), "/ws");
+        peer.send(Msg::text("fill")).expect("sends");
+        peer.send(Msg::text(last)).expect("sends");
+        peer.get_mut().shutdown(std::net::Shutdown::Write).expect("ends its side");
+        assert_eq!(peer.read().expect("much comes").len(), FILLING);
+        peer
+    };
+    let end = || told.recv_timeout(PATIENCE).expect("an end is told").code;
+    let mut held = ended_behind("hold");
+    assert_eq!(text(&mut held), "held");
+    let peers = [("again", 1006), ("drain", 1006), ("close", 4000)].map(|(last, code)| {
+        let peer = ended_behind(last);
+        assert_eq!(end(), code, "{last}");
+        peer
+    });
+    let mut other = open(server.addr(), "/ws");
+    for _ in 0..2 {
+        other.send(Msg::text("end the first")).expect("sends");
+        assert_eq!(text(&mut other), "ended");
+    }
+    assert_eq!(end(), 4001);
+    drop((held, peers, other));
+    assert_eq!(end(), 1006);
+    settle(server);
+    assert!(told.try_recv().is_err(), "each end is told once");
 }
 
 #[test]

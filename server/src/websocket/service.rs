@@ -216,12 +216,14 @@ impl Sockets {
         }
     }
 
-    /// Messages are taken again.
+    /// Messages are taken again. A handler is not told of an end inside of a callback: who called that looks at its socket afterwards,
+    /// and another one is told when its connection is torn down.
     pub(super) fn resume(&self, conn: &mut Conn<'_, SocketConn>) {
-        if conn.pending_input() == 0 && conn.is_ended() {
-            self.end_without_close(conn);
-        } else {
-            conn.resume_input();
+        match self.calling.get() {
+            _ if !is_at_end(conn) => conn.resume_input(),
+            None => self.end_without_close(conn),
+            Some(called) if called == conn.id() => {}
+            Some(_) => conn.close(),
         }
     }
 
@@ -288,6 +290,9 @@ impl EventHandler for SocketService {
             }
             if !flags.has(Flags::CLOSE_SENT | Flags::OVER) {
                 self.sockets.call(conn, |route, entry, socket| route.on_drain(entry, socket));
+                if is_at_end(conn) && !conn.workspace().flags.has(Flags::PAUSED | Flags::OVER) {
+                    self.sockets.end_without_close(conn);
+                }
             }
         }
     }
@@ -356,6 +361,11 @@ impl EventHandler for SocketService {
             without_waits(|| route.release(state.entry));
         }
     }
+}
+
+/// Whether the peer has ended its side, and all that it sent was taken.
+fn is_at_end(conn: &Conn<'_, SocketConn>) -> bool {
+    conn.is_ended() && conn.pending_input() == 0
 }
 
 /// The end of a socket whose peer has sent no close frame.

@@ -38,6 +38,8 @@ pub(crate) struct Sockets {
     pub(super) gates: Gates,
     pub(super) compression: Compression,
     pub(super) panics: Cell<u64>,
+    /// The socket whose callback runs.
+    pub(super) calling: Cell<Option<ConnId>>,
 }
 
 #[derive(Default)]
@@ -80,6 +82,7 @@ impl Sockets {
             gates: Gates::new(),
             compression: Compression::default(),
             panics: Cell::new(0),
+            calling: Cell::new(None),
         }
     }
 
@@ -152,9 +155,11 @@ impl Sockets {
     ) {
         let (number, entry) = conn.update(|state| (state.route, state.entry));
         let Some(route) = self.route(number) else { return };
+        self.calling.set(Some(conn.id()));
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             without_waits(|| f(&*route, entry, &mut Socket::new(conn.reborrow(), self)));
         }));
+        self.calling.set(None);
         if let Err(payload) = outcome {
             self.panics.set(self.panics.get() + 1);
             drop_quietly(payload);
