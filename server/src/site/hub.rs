@@ -75,6 +75,7 @@ impl Hub {
     }
 
     fn tell_all(&self, in_turns: bool) {
+        let _telling = Telling(self);
         loop {
             let next = self.waiting.borrow_mut().pop_front();
             let Some((sequence, notices)) = next else { break };
@@ -98,7 +99,15 @@ impl Hub {
             }
             self.members.borrow_mut().retain(Member::is_open);
         }
-        self.is_telling.set(false);
+    }
+}
+
+/// Ends with the telling, however that ends, so that who comes with more begins another.
+struct Telling<'a>(&'a Hub);
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.0.is_telling.set(false);
     }
 }
 
@@ -169,4 +178,27 @@ pub(super) fn problem_event(shown: &Shown) -> Event<'_> {
 /// The same as one text for a WebSocket.
 pub(super) fn message(event: &str, json: &str) -> String {
     format!(r#"{{"event":"{event}","data":{json}}}"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use sws_runtime::Runtime;
+
+    #[test]
+    fn telling_that_panics_is_over() {
+        let hub = Rc::new(Hub::default());
+        Runtime::new(sws_runtime::Config::default()).unwrap().block_on_fiber(move || {
+            // Somebody has the members, so that telling panics.
+            let members = hub.members.borrow_mut();
+            hub.is_telling.set(true);
+            hub.tell(1, Arc::new([]));
+            assert!(catch_unwind(AssertUnwindSafe(|| hub.tell_all(false))).is_err());
+            drop(members);
+            hub.tell(2, Arc::new([]));
+            yield_now().unwrap();
+            assert!(hub.waiting.borrow().is_empty(), "the next is told");
+        });
+    }
 }

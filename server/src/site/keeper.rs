@@ -41,7 +41,7 @@ pub(super) fn enter_worker(shared: &Arc<Shared>) {
     if shared.has_keeper.swap(true, Ordering::AcqRel) {
         return;
     }
-    let keeper = Keeper { shared: Arc::clone(shared), watcher: None };
+    let keeper = Keeper::new(shared);
     let log = shared.log.clone();
     go_daemon("site", move || {
         let Err(Cancelled) = keeper.run();
@@ -57,6 +57,8 @@ pub(super) fn enter_worker(shared: &Arc<Shared>) {
 struct Keeper {
     shared: Arc<Shared>,
     watcher: Option<Watcher>,
+    /// How often in a row changes could not be taken in.
+    failures: u32,
 }
 
 /// What taking files in has come to.
@@ -69,6 +71,10 @@ struct Taken {
 enum Never {}
 
 impl Keeper {
+    fn new(shared: &Arc<Shared>) -> Keeper {
+        Keeper { shared: Arc::clone(shared), watcher: None, failures: 0 }
+    }
+
     fn run(mut self) -> Result<Never, Cancelled> {
         // Before the tree is read, so that no change falls in between.
         self.open_watcher()?;
@@ -191,10 +197,14 @@ impl Keeper {
         }
     }
 
-    /// Waits for changed files.
+    /// Waits for changed files. Of those that could not be taken in nobody tells once more: all are read again, at once and then as where
+    /// changes are not seen.
     fn next(&mut self) -> Result<Changes, Cancelled> {
+        if self.failures == 1 {
+            return Ok(Changes::rescan());
+        }
         loop {
-            let is_degraded = self.shared.state().watch_note.is_some();
+            let is_degraded = self.failures > 0 || self.shared.state().watch_note.is_some();
             let Some(watcher) = &mut self.watcher else {
                 sleep(RESCAN_INTERVAL)?;
                 self.open_watcher()?;
@@ -209,7 +219,7 @@ impl Keeper {
                     let note = watcher.limit().map(ToString::to_string);
                     self.note_watch(note);
                     if !batch.is_empty() {
-                        return Ok(changes_of(batch));
+                        return Ok(if self.failures > 0 { Changes::rescan() } else { changes_of(batch) });
                     }
                 }
                 Ok(None) => return Ok(Changes::rescan()),
@@ -239,16 +249,22 @@ impl Keeper {
         }
     }
 
-    /// Runs a job on the pool. None when it panicked, which is said.
+    /// Runs a job on the pool. None when it panicked, which is said once.
     fn on_pool<T: Send + 'static>(
-        &self,
+        &mut self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Option<T>, Cancelled> {
         match submit(job).join() {
-            Ok(value) => Ok(Some(value)),
+            Ok(value) => {
+                self.failures = 0;
+                Ok(Some(value))
+            }
             Err(JoinError::Cancelled) => Err(Cancelled),
             Err(error) => {
-                self.report(&format!("changes could not be taken in: {error}"));
+                if self.failures == 0 {
+                    self.report(&format!("changes could not be taken in, all are read again: {error}"));
+                }
+                self.failures = self.failures.saturating_add(1);
                 Ok(None)
             }
         }
@@ -367,5 +383,42 @@ impl Shared {
             "file": problem.path, "line": problem.line, "column": problem.column, "message": problem.message,
         });
         Shown { scope, json: json.to_string().into(), problem }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{LiveSite, LiveSiteOptions};
+    use super::*;
+    use sws_content::log::Log;
+    use sws_runtime::{Runtime, timeout};
+
+    /// After this, what did not come will not come.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn what_could_not_be_taken_in_is_read_again() {
+        let folder = std::env::temp_dir().join(format!("sws-keeper-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("site/content")).unwrap();
+        let (log, _) = Log::open(folder.join("log")).unwrap();
+        let (site, _) = LiveSite::open(folder.join("site"), log, LiveSiteOptions::default()).unwrap();
+        let runtime = Runtime::new(sws_runtime::Config::default()).unwrap();
+        runtime.block_on_fiber(move || {
+            let next = |keeper: &mut Keeper| timeout(PATIENCE, || keeper.next()).unwrap().unwrap();
+            let mut keeper = Keeper::new(&site.shared);
+            keeper.open_watcher().unwrap();
+            // At once, and again when the watcher sees nothing.
+            for _ in 0..2 {
+                assert!(keeper.on_pool(|| panic!("as asked")).unwrap().is_none());
+                assert!(next(&mut keeper).rescan);
+            }
+            keeper.on_pool(|| panic!("as asked")).unwrap();
+            std::fs::write(site.shared.root.join("content/new.md"), "").unwrap();
+            assert!(next(&mut keeper).rescan);
+            keeper.on_pool(|| ()).unwrap();
+            std::fs::write(site.shared.root.join("content/other.md"), "").unwrap();
+            assert!(!next(&mut keeper).rescan, "it goes on as before");
+        });
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }
