@@ -240,7 +240,8 @@ pub fn try_submit<T: Send + 'static>(
     })
 }
 
-/// As [`try_submit`]; a fiber waits its turn while the queue is full.
+/// As [`try_submit`]; a fiber waits its turn while the queue is full. One that is cancelled then finds [`JoinError::Cancelled`], and its job
+/// is dropped.
 ///
 /// # Panics
 /// Off a worker's thread, and, when the queue is full, off a fiber.
@@ -261,15 +262,15 @@ pub fn submit<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Join
             let f = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
             f.expect("a job is run once")()
         });
-        match attempt {
+        let error = match attempt {
             Ok(handle) => return handle,
-            Err(SubmitError::Full) if crate::sleep(std::time::Duration::from_millis(1)).is_ok() => {}
-            Err(_) => {
-                let packet = Packet::new();
-                packet.complete(Err(JoinError::Lost));
-                return JoinHandle::of_job(packet);
-            }
-        }
+            Err(SubmitError::Full) if crate::sleep(std::time::Duration::from_millis(1)).is_ok() => continue,
+            Err(SubmitError::Full) => JoinError::Cancelled,
+            Err(SubmitError::Closed) => JoinError::Lost,
+        };
+        let packet = Packet::new();
+        packet.complete(Err(error));
+        return JoinHandle::of_job(packet);
     }
 }
 

@@ -218,6 +218,33 @@ fn a_runtime_is_not_driven_from_inside_of_a_fiber() {
 }
 
 #[test]
+fn one_that_is_cancelled_while_the_pool_is_full_is_told_so() {
+    let mut config = Config::default();
+    config.limits.submit_max = 1;
+    config.workers.threads = 1;
+    let runtime = Runtime::new(config).expect("a runtime");
+    let (begun, begins) = std::sync::mpsc::channel();
+    let (gate, gated) = std::sync::mpsc::channel::<()>();
+    runtime.block_on_fiber(move || {
+        let busy = submit(move || {
+            begun.send(()).expect("the test waits");
+            gated.recv().is_err()
+        });
+        begins.recv().expect("the thread has it");
+        let waiting = try_submit(|| ()).expect("room for one");
+        assert!(matches!(try_submit(|| ()), Err(SubmitError::Full)));
+        let cancelled = go("cancelled", || {
+            cancel_fiber(current_fiber().expect("a fiber"));
+            submit(|| ()).join()
+        });
+        assert!(matches!(cancelled.join(), Ok(Err(JoinError::Cancelled))));
+        drop(gate);
+        assert!(busy.join().expect("a value"));
+        waiting.join().expect("a value");
+    });
+}
+
+#[test]
 fn a_panic_whose_payload_panics_too_stays_in_its_fiber() {
     struct Bomb;
     impl Drop for Bomb {
