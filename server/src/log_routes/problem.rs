@@ -9,6 +9,7 @@ use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 use sws_content::log::{FetchError, ProduceError, TopicError};
 use sws_runtime::{Cancelled, SubscribeError};
@@ -268,7 +269,9 @@ impl From<TopicError> for Problem {
             TopicError::TooMany => problem(Code::TooManyTopics),
             TopicError::Closed => closed(),
             TopicError::Cancelled => Cancelled.into(),
-            TopicError::Storage(source) if source.kind() == std::io::ErrorKind::StorageFull => {
+            TopicError::Storage(source)
+                if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+            {
                 Problem::new(Code::StorageFull, "there is no space left on the storage")
             }
             TopicError::Storage(_) => storage_failed(&error),
@@ -297,5 +300,22 @@ fn report(error: &dyn std::error::Error) {
     if REPORTED.get().is_none_or(|last| now.duration_since(last) >= REPORT_INTERVAL) {
         REPORTED.set(Some(now));
         eprintln!("sws log: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_without_room_is_told_from_one_that_fails() {
+        for (kind, code) in [
+            (ErrorKind::StorageFull, Code::StorageFull),
+            (ErrorKind::QuotaExceeded, Code::StorageFull),
+            (ErrorKind::Other, Code::StorageFailed),
+        ] {
+            let error = TopicError::Storage(std::io::Error::from(kind).into());
+            assert_eq!(Problem::from(error).code(), code, "{kind:?}");
+        }
     }
 }
