@@ -5,12 +5,16 @@
   const { topics = "", version = "" } = document.body.dataset;
   const query = new URLSearchParams(topics.split(" ").filter(Boolean).map((topic) => ["topic", topic]));
   if (version) query.set("version", version);
+  // How long is waited behind a page that did not come, at first and at last, and behind how many the reader is told.
+  const [PAUSE_MIN, PAUSE_MAX, FAILURES_SAID] = [1000, 60000, 4];
   const problems = new Map();
-  let busy = null;
+  let busy = Promise.resolve();
+  let failures = 0;
+  let again = 0;
 
   async function refresh() {
     const answer = await fetch(location.href);
-    if (answer.status >= 500) return;
+    if (answer.status >= 500) throw new Error(answer.statusText);
     const next = new DOMParser().parseFromString(await answer.text(), "text/html");
     const [now, then] = [document.getElementById("main"), next.getElementById("main")];
     if (!now || !then || now.innerHTML === then.innerHTML) return;
@@ -20,22 +24,35 @@
 
   function changed() {
     // One after the other: a change that comes meanwhile is fetched behind this one.
-    busy = (busy ?? Promise.resolve()).then(refresh).catch(() => {});
+    busy = busy.then(refresh).then(() => note(0), () => note(failures + 1));
+  }
+
+  function note(count) {
+    const isNew = count >= FAILURES_SAID !== failures >= FAILURES_SAID;
+    failures = count;
+    clearTimeout(again);
+    if (count) again = setTimeout(changed, Math.min(PAUSE_MIN * 2 ** (count - 1), PAUSE_MAX));
+    if (isNew) show();
   }
 
   function show() {
     document.getElementById("live-problems")?.remove();
-    if (!problems.size) return;
+    const texts = [...problems.values()].map(({ file, line, message }) =>
+      `${file}${line ? `:${line}` : ""}: ${message}. The last good version is shown.`);
+    if (failures >= FAILURES_SAID) {
+      texts.push("This page has changed, and the new version could not be fetched. It is tried again.");
+    }
+    if (!texts.length) return;
     const list = document.createElement("aside");
     list.id = "live-problems";
     list.className = "problems";
     list.setAttribute("role", "alert");
-    for (const { file, line, message } of problems.values()) {
+    for (const text of texts) {
       const made = document.createElement("p");
-      made.textContent = `${file}${line ? `:${line}` : ""}: ${message}. The last good version is shown.`;
+      made.textContent = text;
       list.append(made);
     }
-    document.getElementById("main").before(list);
+    document.getElementById("main")?.before(list);
   }
 
   const source = new EventSource(`/-/live?${query}`);
