@@ -17,7 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -316,11 +316,6 @@ impl Runtime {
     /// Touches the memory of `connections` slots, so that they cost no page fault later.
     pub fn warmup(&self, connections: u32) {
         self.core.conns.slots.borrow_mut().warmup(connections);
-    }
-
-    /// The main ring's descriptor.
-    pub fn ring_fd(&self) -> i32 {
-        self.core.ring.borrow().as_raw_fd()
     }
 }
 

@@ -10,24 +10,18 @@ pub const NORMAL: u16 = 1000;
 pub const GOING_AWAY: u16 = 1001;
 /// 1002: the peer broke the protocol.
 pub const PROTOCOL_ERROR: u16 = 1002;
-/// 1003: a type of data that the endpoint cannot accept, such as binary where only text is understood.
-pub const UNSUPPORTED_DATA: u16 = 1003;
 /// 1005: what an API reports for a close frame without a code; never on the wire.
 pub const NO_STATUS: u16 = 1005;
 /// 1006: what an API reports for an end without a close frame; never on the wire.
 pub const ABNORMAL: u16 = 1006;
 /// 1007: data that does not fit the type of its message, such as text that is not UTF-8.
 pub const INVALID_PAYLOAD: u16 = 1007;
-/// 1008: the endpoint's policy, when no other code fits.
-pub const POLICY_VIOLATION: u16 = 1008;
 /// 1009: a message that is too big to process.
 pub const MESSAGE_TOO_BIG: u16 = 1009;
 /// 1010: a client misses an extension that it offered.
 pub const MANDATORY_EXTENSION: u16 = 1010;
 /// 1011: an unexpected condition in the server.
 pub const INTERNAL_ERROR: u16 = 1011;
-/// 1012: the service restarts; try again a little later.
-pub const SERVICE_RESTART: u16 = 1012;
 /// 1013: the service is overloaded, or this peer is too slow for it.
 pub const TRY_AGAIN_LATER: u16 = 1013;
 
