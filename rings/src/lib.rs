@@ -17,6 +17,7 @@
 //! safe to call. The buffers of the provided-buffer ring belong to the ring itself and are freed after it.
 
 mod buffers;
+mod completion;
 mod config;
 #[cfg_attr(sws_sim, allow(dead_code, reason = "the scripted ring has no kernel to encode for"))]
 mod op;
@@ -33,12 +34,13 @@ mod ring;
 mod ring;
 
 pub use buffers::{BufferRing, BufferStats, Lease};
+pub use completion::{Completion, RingStats};
 pub use config::{BufferConfig, RingConfig, Wait};
 pub use op::{Address, Descriptor, Message, Op, OpenHow, Span, Statx, Timespec};
 pub use outbound::{OutboundRing, RingTrait};
 pub use probe::{Features, probe};
+pub use ring::Ring;
 #[cfg(sws_sim)]
 pub use ring::script;
-pub use ring::{Completion, Ring, RingStats};
 pub use setup::SetupError;
 pub use token::{INDEX_MAX, OpKind, Owner, Token};

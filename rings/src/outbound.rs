@@ -5,9 +5,10 @@
 //! descriptor would not wake a loop that defers its task work. The poll must be armed again after each wake-up: in a
 //! chain of wake-ups that starts in io_uring the kernel ends a multishot poll after one.
 
+use crate::completion::Completion;
 use crate::config::{RingConfig, Wait};
 use crate::op::Op;
-use crate::ring::{Completion, Ring};
+use crate::ring::Ring;
 use crate::setup::SetupError;
 use crate::token::Token;
 use std::io;

@@ -6,11 +6,12 @@
 //! the business of whoever calls [`Ring::push`].
 
 use crate::buffers::BufferRing;
+use crate::completion::{Completion, RingStats};
 use crate::config::{BufferConfig, RingConfig, Wait};
 use crate::op::Op;
+use crate::probe;
 use crate::setup::{self, SetupError};
 use crate::token::Token;
-use crate::{Lease, probe};
 use io_uring::{IoUring, cqueue, squeue, types};
 use std::collections::VecDeque;
 use std::io;
@@ -26,36 +27,6 @@ const ENTER_GETEVENTS: u32 = 1;
 const ENTER_EXT_ARG: u32 = 1 << 3;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
 const REGISTER_RING_FDS: u32 = 20;
-
-/// The end, or a part, of an operation.
-#[derive(Debug)]
-pub struct Completion {
-    /// As it was submitted.
-    pub token: Token,
-    /// What the operation's manual page says it returns, or the errno.
-    pub result: Result<u32, i32>,
-    /// The received bytes, where the kernel picked the buffer.
-    pub lease: Option<Lease>,
-    /// Whether the operation goes on (multishot).
-    pub more: bool,
-}
-
-/// Counts of a ring.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RingStats {
-    /// Calls of `io_uring_enter`.
-    pub enters: u64,
-    /// Operations submitted.
-    pub submissions: u64,
-    /// Completions taken.
-    pub completions: u64,
-    /// Completions that nobody waited for any more.
-    pub ghosts: u64,
-    /// Times the submission queue was full.
-    pub submission_queue_full: u64,
-    /// Times the completion queue overflowed into the kernel's list.
-    pub completion_queue_overflow: u64,
-}
 
 /// An io_uring with its provided buffers. Made and used on one thread.
 pub struct Ring {

@@ -19,7 +19,8 @@ pub mod script;
 mod streams;
 mod world;
 
-use crate::buffers::{BufferRing, Lease};
+use crate::buffers::BufferRing;
+use crate::completion::{Completion, RingStats};
 use crate::config::{RingConfig, Wait};
 use crate::op::Op;
 use crate::probe::Features;
@@ -30,36 +31,6 @@ use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
 use world::{Limits, Step};
-
-/// The end, or a part, of an operation.
-#[derive(Debug)]
-pub struct Completion {
-    /// As it was submitted.
-    pub token: Token,
-    /// What the operation's manual page says it returns, or the errno.
-    pub result: Result<u32, i32>,
-    /// The received bytes, where the kernel picked the buffer.
-    pub lease: Option<Lease>,
-    /// Whether the operation goes on (multishot).
-    pub more: bool,
-}
-
-/// Counts of a ring.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RingStats {
-    /// Calls of `io_uring_enter`.
-    pub enters: u64,
-    /// Operations submitted.
-    pub submissions: u64,
-    /// Completions taken.
-    pub completions: u64,
-    /// Completions that nobody waited for any more.
-    pub ghosts: u64,
-    /// Times the submission queue was full.
-    pub submission_queue_full: u64,
-    /// Times the completion queue overflowed into the kernel's list.
-    pub completion_queue_overflow: u64,
-}
 
 /// A scripted io_uring with its provided buffers. Made and used on the thread of its world.
 pub struct Ring {
