@@ -8,6 +8,9 @@ use io_uring::{opcode, squeue, types};
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
+/// A command of sockets, `enum io_uring_socket_op`.
+const SOCKET_URING_OP_SIOCOUTQ: u32 = 1;
+
 /// A descriptor as the ring names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Descriptor {
@@ -126,6 +129,8 @@ pub enum Op {
     SendVectored { descriptor: Descriptor, message: Span },
     /// Receives a datagram with its sender's address into a [`Message`].
     RecvMessage { descriptor: Descriptor, message: Span },
+    /// Bytes that a socket has taken to send and whose receipt its peer has not confirmed: `SIOCOUTQ` (`tcp(7)`). Kernel 6.7.
+    Unsent { descriptor: Descriptor },
     /// Shuts down reading (0), writing (1) or both (2).
     Shutdown { descriptor: Descriptor, how: i32 },
     /// Closes the descriptor.
@@ -187,6 +192,7 @@ impl Op {
                 OpKind::Recv
             }
             Op::Send { .. } | Op::SendVectored { .. } => OpKind::Send,
+            Op::Unsent { .. } => OpKind::Unsent,
             Op::Shutdown { .. } => OpKind::Shutdown,
             Op::Close { .. } => OpKind::Close,
             Op::Cancel { .. } | Op::CancelAll { .. } => OpKind::Cancel,
@@ -233,6 +239,9 @@ impl Op {
             Op::SendVectored { descriptor, message } => with_fd!(descriptor, |fd| {
                 opcode::SendMsg::new(fd, message.as_ptr()).flags(libc::MSG_NOSIGNAL as u32).build()
             }),
+            Op::Unsent { descriptor } => {
+                with_fd!(descriptor, |fd| opcode::UringCmd16::new(fd, SOCKET_URING_OP_SIOCOUTQ).build())
+            }
             Op::Shutdown { descriptor, how } => {
                 with_fd!(descriptor, |fd| opcode::Shutdown::new(fd, how).build())
             }

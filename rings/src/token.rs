@@ -80,10 +80,12 @@ pub enum OpKind {
     Message,
     /// A direct descriptor installed as an ordinary one.
     Install,
+    /// Bytes that a peer has not confirmed.
+    Unsent,
 }
 
 impl OpKind {
-    const ALL: [OpKind; 20] = [
+    const ALL: [OpKind; 21] = [
         OpKind::Nop,
         OpKind::Accept,
         OpKind::Recv,
@@ -104,6 +106,7 @@ impl OpKind {
         OpKind::Splice,
         OpKind::Message,
         OpKind::Install,
+        OpKind::Unsent,
     ];
 }
 

@@ -159,6 +159,27 @@ fn a_slow_client_that_reads_on_is_not_closed() {
     settle(server);
 }
 
+/// Slower than the kernel takes more to send: it does so when a third of what it holds, of up to 4 MB, is confirmed.
+#[test]
+fn a_client_that_reads_little_at_a_time_is_not_closed() {
+    let server = server(HttpLimits { write_timeout: SHORT * 4, ..patient() });
+    let began = Instant::now();
+    let mut client = Client::asking(server.addr(), get("/big"));
+    let mut piece = vec![0; 24 << 10];
+    let (_unused, pace) = mpsc::channel::<()>();
+    let mut count = 0;
+    while began.elapsed() < SHORT * 20 {
+        let _ = pace.recv_timeout(SHORT / 6);
+        match client.stream.read(&mut piece) {
+            Ok(read @ 1..) => count += read,
+            end => panic!("{end:?} after {count} bytes and {:?}", began.elapsed()),
+        }
+    }
+    wait_until(&server, "the server gives it up when it reads no more", |stats| stats.connections == 0);
+    drop(client);
+    settle(server);
+}
+
 #[test]
 fn a_handler_that_takes_too_long_is_a_503() {
     let (sender, ended) = mpsc::channel();

@@ -101,6 +101,8 @@ impl World {
                     None => self.finish(id, Err(libc::EBADF)),
                 }
             }
+            // As an older kernel.
+            Op::Unsent { .. } => self.finish(id, Err(libc::EOPNOTSUPP)),
             // There are no simulated pipes.
             Op::Splice { .. } => self.finish(id, Err(libc::EINVAL)),
             Op::Message { ring, result, token } => self.start_message(id, ring, result, token),

@@ -105,6 +105,7 @@ impl Conns {
             self.drop_input(id);
             self.drop_output(id);
             self.drop_backlog(id);
+            self.unsent.forget(id);
             core.topics.leave_all(core, id);
             let Some((ops, flags)) = self.with(id, |slot| {
                 slot.drain();

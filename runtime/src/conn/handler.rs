@@ -403,6 +403,13 @@ impl<'a, W: Copy + 'static> Conn<'a, W> {
         self.core.conns.with(self.id, |slot| slot.bytes_out).unwrap_or(0)
     }
 
+    /// A number that is another one at a deadline if the peer has taken something since an earlier one, also where the kernel took
+    /// nothing more to send: it is asked how much is confirmed before [`EventHandler::on_deadline`] is called. Only its changes mean
+    /// something.
+    pub fn progress(&self) -> u64 {
+        self.bytes_sent().wrapping_sub(self.core.conns.unsent.of(self.id).into())
+    }
+
     /// Bytes received and not taken. Inside [`EventHandler::on_data`] those of its argument do not count.
     pub fn pending_input(&self) -> usize {
         self.core.conns.pending_input(self.id)

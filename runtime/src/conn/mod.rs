@@ -21,6 +21,7 @@ mod pipe;
 mod quiet;
 mod receive;
 mod service;
+mod slow;
 
 pub use handler::{Conn, Data, EventHandler, Held, with_conn};
 pub use output::SendError;
@@ -36,6 +37,7 @@ use handler::Workspace;
 use output::Output;
 use pipe::Pipes;
 use service::ServiceEntry;
+use slow::Unsent;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -80,6 +82,8 @@ pub(crate) mod flag {
     pub(crate) const OVERFLOWED: u32 = 1 << 16;
     /// Publications are not for the connection any more.
     pub(crate) const MUTED: u32 = 1 << 19;
+    /// A deadline has passed, and its handler hears of it when the kernel has said how much is not confirmed.
+    pub(crate) const ASKING: u32 = 1 << 20;
     /// Where an [`Overflow`](crate::Overflow) is kept.
     pub(crate) const OVERFLOW_SHIFT: u32 = 17;
     pub(crate) const OVERFLOW_MASK: u32 = 0b11 << OVERFLOW_SHIFT;
@@ -131,6 +135,7 @@ pub(crate) struct Conns {
     last_word: Cell<Option<ConnId>>,
     pub(crate) buffers: RefCell<TieredBuffers>,
     pub(crate) pipes: Rc<Pipes>,
+    unsent: Unsent,
     dirty: RefCell<Vec<ConnId>>,
     leftover: RefCell<VecDeque<ConnId>>,
     doomed: RefCell<VecDeque<ConnId>>,
@@ -152,6 +157,7 @@ impl Conns {
             overflowed: RefCell::new(Vec::new()),
             last_word: Cell::new(None),
             pipes: Rc::default(),
+            unsent: Unsent::default(),
             buffers: RefCell::new(TieredBuffers::new(
                 limits.buffer_bytes_max,
                 limits.buffer_bytes_cached_max,
@@ -192,6 +198,7 @@ impl Conns {
             OpKind::Send | OpKind::Splice => self.on_sent(core, id, completion.result),
             OpKind::Poll => self.on_poll(core, id, completion.result, completion.more),
             OpKind::Close => self.on_closed(core, id),
+            OpKind::Unsent => self.on_unsent(core, id, completion.result),
             OpKind::Cancel => {
                 self.with(id, |slot| slot.flags &= !flag::CANCELLING);
                 self.arm_receive(core, id);
@@ -214,8 +221,8 @@ impl Conns {
 
     /// Submits an operation that names no memory.
     fn submit_plain(&self, core: &Core, id: ConnId, op: Op) {
-        // SAFETY: none of the operations passed here (receive into provided buffers, poll, cancel, shutdown, close) has
-        // memory of ours.
+        // SAFETY: none of the operations passed here (receive into provided buffers, poll, cancel, shutdown, close, unsent bytes)
+        // has memory of ours.
         unsafe { self.submit(core, id, &op) };
     }
 
@@ -233,9 +240,8 @@ impl Conns {
     /// Sets, moves or clears the deadline of a connection.
     pub(crate) fn set_deadline(&self, core: &Core, id: ConnId, after: Option<std::time::Duration>) {
         let mut slots = self.slots.borrow_mut();
-        if slots.get(id).is_none() {
-            return;
-        }
+        let Some(slot) = slots.get_mut(id) else { return };
+        slot.flags &= !flag::ASKING;
         let mut timers = self.wheel.borrow_mut();
         match after {
             Some(after) => {
@@ -259,7 +265,7 @@ impl Conns {
             let lingering = self.with(id, |slot| slot.flags & flag::LINGERING != 0);
             match lingering {
                 Some(true) => self.doom(id),
-                Some(false) if self.is_open(id) => {
+                Some(false) if self.is_open(id) && !self.ask_unsent(core, id) => {
                     self.call(core, id, |service, conn| service.on_deadline(conn))
                 }
                 _ => {}

@@ -173,7 +173,7 @@ fn take_from_handler(conn: &mut Conn<'_, HttpConn>) {
 
 /// The answer is queued: the connection is ready for the next request, or ends.
 fn finish(shared: &Shared, conn: &mut Conn<'_, HttpConn>, facts: &RequestFacts, keep_alive: bool) {
-    let sent = conn.bytes_sent() as u32;
+    let sent = conn.progress() as u32;
     let done = conn.update(|state| {
         if state.sequence != facts.sequence {
             return None;

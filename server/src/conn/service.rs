@@ -347,7 +347,7 @@ impl HttpService {
 
     /// Whether bytes were sent since the deadline was set; then it is set again.
     fn made_progress(&self, conn: &mut Conn<'_, HttpConn>) -> bool {
-        let sent = conn.bytes_sent() as u32;
+        let sent = conn.progress() as u32;
         let progress = conn.workspace().sent_mark != sent;
         if progress {
             conn.update(|state| state.sent_mark = sent);

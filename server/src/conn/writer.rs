@@ -25,8 +25,7 @@ impl ConnWriter {
     /// Suspends the fiber until the peer has taken what is queued, if that is over `high` bytes.
     pub(super) fn wait_for_room(&self, high: usize) -> io::Result<()> {
         loop {
-            let pending =
-                with_conn::<HttpConn, _>(self.id, |conn| (conn.pending_output(), conn.bytes_sent()));
+            let pending = with_conn::<HttpConn, _>(self.id, |conn| (conn.pending_output(), conn.progress()));
             let Some((pending, sent)) = pending else { return Err(Cancelled.into()) };
             if pending <= high {
                 return Ok(());

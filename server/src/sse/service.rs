@@ -137,7 +137,7 @@ impl EventHandler for StreamService {
     }
 
     fn on_deadline(&mut self, conn: &mut Conn<'_, StreamConn>) {
-        let (now, sent, pending) = (turn_time(), conn.bytes_sent(), conn.pending_output());
+        let (now, sent, pending) = (turn_time(), conn.progress(), conn.pending_output());
         match conn.update(|state| state.look(now, sent, pending)) {
             Look::Wait(time) => conn.set_deadline(Some(time)),
             Look::KeepAlive => {

@@ -310,7 +310,7 @@ impl EventHandler for SocketService {
         let state = conn.workspace();
         let Some(route) = self.sockets.route(state.route) else { return conn.abort() };
         let options = route.options();
-        let sent = conn.bytes_sent() as u32;
+        let sent = conn.progress() as u32;
         let waits = conn.pending_output() > 0;
         let moves = state.sent_mark != sent;
         conn.update(|state| {
