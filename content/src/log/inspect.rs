@@ -2,12 +2,13 @@
 
 use super::checkpoint;
 use super::commit::POISONED;
+use super::damage;
 use super::directory::{self, decode_name};
 use super::error::OpenError;
 use super::options::TopicConfig;
-use super::recover::{Place, foreign, judge, list_segments, scan};
+use super::recover::{Place, check_header, foreign, judge, list_segments, scan};
 use super::segment_file::segment_path;
-use crate::segment::{RecordRef, ScanEnd, SegmentHeader, TailVerdict, topic_crc};
+use crate::segment::{RecordRef, ScanEnd, TailVerdict};
 use crate::storage::{Storage, StorageFile, read_file, read_range, remove_if_there, write_all_at};
 use std::fmt;
 use std::io;
@@ -58,10 +59,8 @@ impl Inspection {
     /// All that is wrong with it.
     pub fn damage(&self) -> impl Iterator<Item = String> + '_ {
         let segments = self.segments.iter().filter_map(|segment| segment.damage.clone());
-        let gaps = self.segments.windows(2).filter(|pair| pair[0].next != pair[1].base).map(|pair| {
-            let (missing, next) = (pair[0].next, pair[1].base);
-            format!("{}: records {missing} to {next} are missing before it", pair[1].path.display())
-        });
+        let gaps = self.segments.windows(2).filter(|pair| pair[0].next != pair[1].base);
+        let gaps = gaps.map(|pair| damage::gap(&pair[1].path, pair[0].next, pair[1].base));
         segments.chain(gaps).chain(self.poisoned.clone())
     }
 }
@@ -118,10 +117,8 @@ fn inspect_partition(place: &Place<'_>, config: TopicConfig) -> Result<Inspectio
         segments.push(info.map_err(|source| OpenError::Storage { path, source })?);
     }
     let poisoned = poisoned.map(|reason| String::from_utf8_lossy(&reason).into_owned());
-    let all_gone = (bases.is_empty() && known_durable > 0).then(|| {
-        let what = format!("records up to {known_durable} were on the disk, and there is no segment");
-        format!("{}: {what}", place.dir.display())
-    });
+    let all_gone =
+        (bases.is_empty() && known_durable > 0).then(|| damage::no_segment(place.dir, known_durable));
     Ok(Inspection {
         topic: place.topic.to_owned(),
         config,
@@ -176,27 +173,21 @@ fn inspect_segment(
                 info.next = next_offset;
             }
             TailVerdict::Corrupt { position, offset, evidence } => {
-                let what = format!("damaged at byte {position} (offset {offset}): {evidence}");
-                info.damage = Some(format!("{}: {what}", path.display()));
+                info.damage = Some(damage::corrupt(path, position, offset, &evidence));
             }
         }
     } else if end.footer.is_none() {
         info.damage = Some(format!("{}: it has no footer, and another segment follows", path.display()));
     }
     if info.damage.is_none() {
-        let belongs = |header: &SegmentHeader| {
-            header.partition == place.partition && header.topic_crc == topic_crc(place.topic)
-        };
-        let what = match end.footer {
-            _ if !end.header.as_ref().is_none_or(belongs) => {
-                Some("it belongs to another topic or partition".to_owned())
+        let foreign = end.header.and_then(|header| check_header(place, &header, base).err());
+        info.damage = match (foreign, end.footer) {
+            (Some(what), _) => Some(format!("{}: {what}", path.display())),
+            (None, Some(footer)) if is_last && known_durable > footer.next_offset => {
+                Some(damage::missing_behind(path, footer.next_offset, known_durable))
             }
-            Some(footer) if is_last && known_durable > footer.next_offset => {
-                Some(format!("records {} to {known_durable} are missing behind it", footer.next_offset))
-            }
-            Some(_) | None => None,
+            (None, _) => None,
         };
-        info.damage = what.map(|what| format!("{}: {what}", path.display()));
     }
     Ok(info)
 }

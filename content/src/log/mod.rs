@@ -18,6 +18,7 @@ mod chunk;
 mod commit;
 mod compact;
 mod core;
+mod damage;
 mod directory;
 mod error;
 mod files;

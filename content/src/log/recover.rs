@@ -3,6 +3,7 @@
 //! Sealed segments are taken at their footer's word; a bad byte in one is found when it is read. The active segment is read whole.
 
 use super::chunk::Chunk;
+use super::damage;
 use super::error::OpenError;
 use super::options::LogOptions;
 use super::partition::State;
@@ -143,8 +144,7 @@ pub(super) fn recover(
     };
     for (number, &base) in bases.iter().enumerate() {
         if number > 0 && base != recovered.end {
-            let what = format!("records {} to {base} are missing before it", recovered.end);
-            report.damage.push(format!("{}: {what}", segment_path(place.dir, base).display()));
+            report.damage.push(damage::gap(&segment_path(place.dir, base), recovered.end, base));
         }
         match bases.get(number + 1) {
             Some(&next) => open_sealed(place, base, next, &mut recovered, &mut report)?,
@@ -152,8 +152,7 @@ pub(super) fn recover(
         }
     }
     if bases.is_empty() && known_durable > 0 {
-        let what = format!("records up to {known_durable} were on the disk, and there is no segment");
-        recovered.poison.get_or_insert(format!("{}: {what}", place.dir.display()));
+        recovered.poison.get_or_insert(damage::no_segment(place.dir, known_durable));
     }
     let active = recovered.active.as_ref().map(|active| active.header.base_offset);
     let low = recovered.sealed.first().map(Sealed::base).or(active).unwrap_or(recovered.end);
@@ -294,7 +293,7 @@ fn read_header(place: &Place<'_>, file: &dyn StorageFile, base: u64) -> Result<S
     Ok(header)
 }
 
-fn check_header(place: &Place<'_>, header: &SegmentHeader, base: u64) -> Result<(), String> {
+pub(super) fn check_header(place: &Place<'_>, header: &SegmentHeader, base: u64) -> Result<(), String> {
     if header.base_offset != base {
         return Err(format!("its header says that it begins at {}", header.base_offset));
     }
@@ -404,8 +403,7 @@ fn open_last(
     }
     if let Ok((header, footer)) = read_frame(place, &*file, base, size) {
         if known_durable > footer.next_offset {
-            let what = format!("records {} to {known_durable} are missing behind it", footer.next_offset);
-            recovered.poison.get_or_insert(format!("{}: {what}", path.display()));
+            recovered.poison.get_or_insert(damage::missing_behind(&path, footer.next_offset, known_durable));
         }
         // As below: it may have been sealed and not synced.
         file.sync().map_err(failed)?;
@@ -431,8 +429,7 @@ fn open_last(
             (position, next_offset)
         }
         TailVerdict::Corrupt { position, offset, evidence } => {
-            let what = format!("damaged at byte {position} (offset {offset}): {evidence}");
-            recovered.poison.get_or_insert(format!("{}: {what}", path.display()));
+            recovered.poison.get_or_insert(damage::corrupt(&path, position, offset, &evidence));
             (end.whole.records_bytes, end.whole.next_offset)
         }
     };
