@@ -4,6 +4,8 @@
 mod broken;
 #[path = "site/changes.rs"]
 mod changes;
+#[path = "site/deep.rs"]
+mod deep;
 #[path = "site/drafts.rs"]
 mod drafts;
 #[path = "site/files.rs"]

@@ -2,6 +2,8 @@
 
 #[path = "site/fixture.rs"]
 mod fixture;
+#[path = "site/odd.rs"]
+mod odd;
 
 use fixture::Folder;
 use std::fs;

@@ -2,11 +2,15 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use serde_saphyr::budget::BudgetBreach;
 
 use super::config::of_json;
 use super::date::Date;
 use super::options::SiteLimits;
 use super::problem::Problem;
+
+/// Lists and maps of YAML within each other.
+const YAML_DEPTH_MAX: usize = 16;
 
 /// What an article says about itself. Every key is optional.
 ///
@@ -118,9 +122,15 @@ impl FrontMatter {
         if yaml.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
             return Ok(FrontMatter::default());
         }
-        let options = serde_saphyr::options! { with_snippet: false };
+        let budget = serde_saphyr::budget! { max_depth: YAML_DEPTH_MAX };
+        let options = serde_saphyr::options! { with_snippet: false, budget: budget };
         let front: FrontMatter = serde_saphyr::from_str_with_options(yaml, options).map_err(|error| {
-            let message = one_line(&error.without_snippet().to_string());
+            let message = match error.without_snippet() {
+                serde_saphyr::Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
+                    format!("over {YAML_DEPTH_MAX} lists and maps within each other")
+                }
+                other => one_line(&other.to_string()),
+            };
             let problem = Problem::new(path, without_place(&message));
             match error.location() {
                 // The fence is the first line of the file.

@@ -34,6 +34,7 @@ mod listing;
 mod make;
 mod manifest;
 mod markdown;
+mod nesting;
 mod options;
 mod pages;
 mod problem;
@@ -43,6 +44,7 @@ mod search;
 #[allow(clippy::module_inception)]
 mod site;
 mod slug;
+mod stack;
 mod templates;
 mod theme;
 

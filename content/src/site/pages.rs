@@ -19,6 +19,7 @@ use super::make::{HTML, Made, failed, hash_of, template_of};
 use super::problem::Problem;
 use super::route::{Page, Query, Route, decode, route};
 use super::site::Site;
+use super::stack::on_large_stack;
 use super::templates;
 
 /// What there is to answer for a path.
@@ -207,7 +208,7 @@ impl Site {
         }
         let searched = matches!(page, Page::Search(_));
         let counted = if searched { Page::Search(String::new()) } else { page.clone() };
-        match self.make(&page) {
+        match on_large_stack(|| self.make(&page)) {
             Ok(made) => {
                 *cache.renders.entry(counted.clone()).or_default() += 1;
                 cache.failures.remove(&counted);

@@ -16,6 +16,7 @@ use super::layout::{self, CONTENT, Place, STATIC, place_of};
 use super::options::SiteOptions;
 use super::problem::Problem;
 use super::search::Terms;
+use super::stack::{on_large_stack, spawn};
 use super::templates;
 
 /// A file may be written twice within one step of the file system's clock. One that was read this soon after it was written is
@@ -106,6 +107,10 @@ struct Walk<'a> {
 impl Reader {
     /// Reads what changed. Files that are as they were are no part of the batch.
     pub fn read(&self, changes: &Changes) -> Batch {
+        on_large_stack(|| self.look(changes))
+    }
+
+    fn look(&self, changes: &Changes) -> Batch {
         let batch = Batch { generation: self.generation, ..Batch::default() };
         let mut walk =
             Walk { reader: self, now: SystemTime::now(), seen: BTreeSet::new(), blind: Vec::new(), batch };
@@ -160,7 +165,7 @@ impl Reader {
             std::iter::from_fn(one).map(|key| (key.clone(), self.article(key))).collect::<Vec<_>>()
         };
         std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let others: Vec<_> = (1..threads).map(|_| spawn(scope, work)).collect();
             batch.articles.extend(work());
             for other in others {
                 match other.join() {

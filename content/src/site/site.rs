@@ -18,6 +18,7 @@ use super::options::SiteOptions;
 use super::problem::{Problem, SiteError};
 use super::reader::{Batch, Fingerprint, Reader};
 use super::search::{Hit, SearchIndex};
+use super::stack::on_large_stack;
 use super::templates::Templates;
 
 /// A site, as it is served.
@@ -295,6 +296,10 @@ impl Site {
     /// If the reader was made before another batch was applied: what it took for unchanged may be what that batch changed.
     pub fn apply(&mut self, batch: Batch) -> Applied {
         assert_eq!(batch.generation, self.generation, "a batch of a reader that is out of date");
+        on_large_stack(|| self.take_in(batch))
+    }
+
+    fn take_in(&mut self, batch: Batch) -> Applied {
         self.generation += 1;
         let problems_before = self.problems_hash;
         let mut changes = Vec::new();

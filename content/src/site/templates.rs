@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::{Environment, Error, Value};
 
+use super::nesting;
 use super::problem::Problem;
 use super::theme;
 
@@ -84,10 +85,13 @@ impl Templates {
     }
 
     /// Takes a template of the site in use, or with no source out of it: then the built-in one of this name is back. One that does
-    /// not parse changes nothing.
+    /// not parse, or nests too deep for that, changes nothing.
     pub fn set(&mut self, name: &str, source: Option<&str>) -> Result<(), Problem> {
         match source {
             Some(source) => {
+                let path = || format!("{FOLDER}/{name}");
+                nesting::check(source)
+                    .map_err(|deep| Problem::new(path(), deep.message).at(deep.line, None))?;
                 self.put(name, source).map_err(|error| problem_of(&error, name))?;
                 self.own.insert(name.to_owned(), source.to_owned());
             }
