@@ -1,7 +1,7 @@
 //! Markdown to HTML: CommonMark with tables, footnotes, strikethrough, task lists and alerts, anchors at headings, and
 //! highlighted code.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use pulldown_cmark::{CodeBlockKind, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
@@ -81,7 +81,8 @@ struct Writer<'a> {
     rendering: Rendering<'a>,
     events: Vec<Event<'a>>,
     document: Document,
-    ids: HashSet<String>,
+    /// Each anchor that is taken, with the number that the next heading of that name gets.
+    ids: HashMap<String, usize>,
     /// Where the open heading begins, in the events and in the plain text.
     heading: Option<(usize, usize)>,
     /// The open block of code and its language.
@@ -92,7 +93,7 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn new(rendering: Rendering<'a>) -> Self {
-        let (events, document, ids) = (Vec::new(), Document::default(), HashSet::new());
+        let (events, document, ids) = (Vec::new(), Document::default(), HashMap::new());
         Writer { rendering, events, document, ids, heading: None, code: None, paragraph: None }
     }
 
@@ -186,12 +187,7 @@ impl<'a> Writer<'a> {
             _ => slugify_at_most(&text, ANCHOR_BYTES_MAX),
         };
         let name = if given.is_empty() { "part".to_owned() } else { given };
-        let mut anchor = name.clone();
-        let mut n = 2;
-        while !self.ids.insert(anchor.clone()) {
-            anchor = format!("{name}-{n}");
-            n += 1;
-        }
+        let anchor = self.free_anchor(name);
         if let Event::Start(Tag::Heading { id, .. }) = &mut self.events[at] {
             *id = Some(anchor.clone().into());
         }
@@ -201,6 +197,19 @@ impl<'a> Writer<'a> {
         self.events.push(Event::InlineHtml(link.into()));
         self.events.push(Event::End(TagEnd::Heading(level)));
         self.document.toc.push(Heading { level: level as u8, id: anchor, text });
+    }
+
+    /// The name, or if it is taken the first that is free of those with a number behind it.
+    fn free_anchor(&mut self, name: String) -> String {
+        let mut next = self.ids.get(&name).copied().unwrap_or(2);
+        let mut anchor = name.clone();
+        while self.ids.contains_key(&anchor) {
+            anchor = format!("{name}-{next}");
+            next += 1;
+        }
+        self.ids.insert(name, next);
+        self.ids.entry(anchor.clone()).or_insert(2);
+        anchor
     }
 
     fn end_code(&mut self) {

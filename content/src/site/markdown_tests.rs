@@ -32,6 +32,33 @@ fn extensions() {
 }
 
 #[test]
+fn anchors_are_as_if_each_was_looked_for_from_the_first_number() {
+    let names = ["part", "part 2", "part 3", "part-2-2", "other", "part 2-3"];
+    let mut random = fastrand::Rng::with_seed(3);
+    for _ in 0..200 {
+        let picked: Vec<&str> = (0..30).map(|_| names[random.usize(..names.len())]).collect();
+        let text: String = picked.iter().map(|name| format!("## {name}\n")).collect();
+        let mut wanted: Vec<String> = Vec::new();
+        for name in &picked {
+            let name = name.replace(' ', "-");
+            let mut numbered = (2..).map(|n| format!("{name}-{n}"));
+            let is_free = |anchor: &String| !wanted.contains(anchor);
+            let anchor = Some(name.clone()).filter(is_free).or_else(|| numbered.find(is_free));
+            wanted.push(anchor.unwrap());
+        }
+        let ids: Vec<String> = render(&text, PLAIN).toc.into_iter().map(|heading| heading.id).collect();
+        assert_eq!(ids, wanted, "{text}");
+    }
+}
+
+/// It ends in time or not at all: what looks at all numbers for each heading does 5,000,000,000 steps.
+#[test]
+fn a_hundred_thousand_headings_may_say_the_same() {
+    let document = render(&"## part\n".repeat(100_000), PLAIN);
+    assert_eq!(document.toc.last().unwrap().id, "part-100000");
+}
+
+#[test]
 fn headings_have_anchors_of_their_own() {
     let document = render("## A\n\n### *B* `c`\n\n## A\n\n## !\n\n#\n", PLAIN);
     let ids: Vec<_> = document.toc.iter().map(|h| (h.level, h.id.as_str(), h.text.as_str())).collect();
