@@ -1,13 +1,16 @@
 //! Reads a site's folder: what changed since it was read last, parsed as far as one file goes. All of a site's IO is here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
+
+use rustix::fs::OFlags;
 
 use super::article::{Article, Source};
 use super::change::Changes;
@@ -26,6 +29,9 @@ const RACY: Duration = Duration::from_secs(2);
 const THREADS_MAX: usize = 8;
 /// Articles from which on a second thread is worth its start.
 const ARTICLES_PER_THREAD: usize = 8;
+
+/// Said of pipes, sockets, devices and folders in the place of a text.
+const NO_FILE: &str = "it is not a regular file";
 
 /// What is known of a file since it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +128,14 @@ impl Reader {
         }
         for path in changes.paths.iter().filter_map(|path| layout::normalize(path)) {
             if self.has_folders_above(&path) {
-                walk.visit(&path, path.split('/').count());
+                let depth = path.split('/').count();
+                walk.visit(&path, depth);
+                // An article is read from both of its files, so what the other one is must be known too.
+                if let Place::Article(key) = place_of(&path) {
+                    [".md", ".json"]
+                        .iter()
+                        .for_each(|end| walk.visit(&format!("{CONTENT}/{key}{end}"), depth));
+                }
             }
             let below = format!("{path}/");
             walk.note_gone(|known| path.is_empty() || known == path || known.starts_with(&below));
@@ -203,7 +216,8 @@ impl Reader {
     fn text(&self, path: &str) -> Result<Option<String>, Problem> {
         let full = self.root.join(path);
         match self.kind(path, &full) {
-            Ok(Some(_)) => {}
+            Ok(Some(meta)) if meta.is_file() => {}
+            Ok(Some(_)) => return Err(Problem::new(path, NO_FILE)),
             Ok(None) => return Ok(None),
             Err(problem) => return Err(problem),
         }
@@ -223,10 +237,15 @@ impl Reader {
         })
     }
 
-    /// A file's first bytes, one more than there may be.
+    /// A file's first bytes, one more than there may be. A pipe that has come in the file's place meanwhile is not waited for.
     fn bytes(&self, full: &Path) -> std::io::Result<Vec<u8>> {
+        let unwaiting = OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = OpenOptions::new().read(true).custom_flags(unwaiting.bits() as i32).open(full)?;
+        if !file.metadata()?.is_file() {
+            return Err(std::io::Error::other(NO_FILE));
+        }
         let mut bytes = Vec::new();
-        File::open(full)?.take(self.options.limits.article_bytes_max as u64 + 1).read_to_end(&mut bytes)?;
+        file.take(self.options.limits.article_bytes_max as u64 + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -261,6 +280,7 @@ impl Reader {
 impl Walk<'_> {
     fn visit(&mut self, path: &str, depth: usize) {
         let full = self.reader.root.join(path);
+        let is_text = !matches!(place_of(path), Place::File | Place::Nothing);
         let problem = match self.reader.kind(path, &full) {
             Ok(None) => None,
             Ok(Some(meta)) if meta.is_dir() => self.visit_folder(path, &full, depth),
@@ -269,15 +289,15 @@ impl Walk<'_> {
                 None
             }
             // Pipes, sockets and devices are not opened.
-            Ok(Some(_)) => None,
+            Ok(Some(_)) => is_text.then(|| Problem::new(path, NO_FILE)),
             Err(problem) => Some(problem),
         };
         let Some(problem) = problem else { return };
         self.batch.problems.insert(path.to_owned(), Some(problem));
-        if !fs::symlink_metadata(&full).is_ok_and(|meta| meta.is_symlink()) {
+        if !fs::symlink_metadata(&full).is_ok_and(|meta| !meta.is_dir()) {
             self.blind.push(path.to_owned());
-        } else if !matches!(place_of(path), Place::File | Place::Nothing) {
-            // A link that is refused stands in the place of a text, of which the last good version stays.
+        } else if is_text {
+            // What is refused stands in the place of a text, of which the last good version stays.
             let refused = Fingerprint { modified: None, len: 0, hash: 0, racy: true };
             if self.seen.insert(path.to_owned()) && self.reader.known.get(path) != Some(&refused) {
                 self.batch.files.insert(path.to_owned(), Some(refused));

@@ -64,6 +64,61 @@ fn a_json_alone_is_a_problem() {
     assert_eq!(site.problems(), []);
 }
 
+fn make_pipe(folder: &Folder, path: &str) {
+    let made = std::process::Command::new("mkfifo").arg(folder.path(path)).status().unwrap();
+    assert!(made.success());
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_text_is_not_waited_for() {
+    let folder = Folder::of(&[("content/a.md", "# A\n"), ("content/b.md", "# B\n"), ("static/x.txt", "x")]);
+    let mut site = folder.load();
+    std::fs::create_dir(folder.path("templates")).unwrap();
+    let pipes = ["content/a.json", "content/c.md", "site.json", "templates/article.html", "static/y.txt"];
+    pipes.iter().for_each(|path| make_pipe(&folder, path));
+    let said = |path: &&str| format!("{path}: it is not a regular file");
+    let wanted: Vec<String> = pipes[..4].iter().map(said).collect();
+
+    // Its own change is not always told; here the article's is.
+    assert_eq!(told(&save(&folder, &mut site, "content/a.md", "# A, again\n")), [""; 0]);
+    assert_eq!(problems(&site), wanted[..1]);
+    site.update(&Changes::rescan());
+    site.update(&Changes::rescan());
+    assert_eq!(problems(&site), wanted);
+    assert!(text(&site, "/a/").contains("<h1>A</h1>"), "{}", text(&site, "/a/"));
+    assert_eq!((status(&site, "/x.txt"), status(&site, "/y.txt")), (200, 404));
+
+    let (started, report) = folder.load_with(SiteOptions::default());
+    assert_eq!((report.articles, problems(&started)), (1, wanted));
+    assert_eq!((status(&started, "/a/"), status(&started, "/b/")), (404, 200));
+
+    folder.remove("content/a.json");
+    assert_eq!(told(&site.update(&Changes::of(["content/a.json"]))), ["Updated Article /a/"]);
+    assert!(text(&site, "/a/").contains("A, again"));
+    pipes[1..].iter().for_each(|path| folder.remove(path));
+    site.update(&Changes::rescan());
+    assert_eq!(site.problems(), []);
+}
+
+#[test]
+fn a_text_that_becomes_a_pipe_stays_as_it_was() {
+    let folder = Folder::of(&[("content/a.md", "# A\n"), ("templates/article.html", "mine")]);
+    let mut site = folder.load();
+    for path in ["content/a.md", "templates/article.html"] {
+        let good = std::fs::read_to_string(folder.path(path)).unwrap();
+        folder.remove(path);
+        make_pipe(&folder, path);
+        assert_eq!(told(&site.update(&Changes::of([path]))), [""; 0]);
+        assert_eq!(
+            (problems(&site), text(&site, "/a/")),
+            (vec![format!("{path}: it is not a regular file")], "mine".into())
+        );
+        folder.write(path, good);
+        assert_eq!(told(&site.update(&Changes::of([path]))), [""; 0]);
+        assert_eq!(site.problems(), []);
+    }
+}
+
 #[test]
 fn a_broken_template_stays_as_it_was() {
     let folder = Folder::of(&[

@@ -1,6 +1,7 @@
 //! Files that are no good texts: they are problems, and the site goes on.
 
 use crate::fixture::Folder;
+use std::process::Command;
 
 #[test]
 fn what_is_nested_deep_is_a_problem_and_nothing_ends() {
@@ -33,5 +34,28 @@ fn what_is_nested_deep_is_a_problem_and_nothing_ends() {
         let complaint = program.complaint();
         assert!(complaint.starts_with(&format!("sws: {place}")), "{complaint}");
     }
+    program.end();
+}
+
+#[test]
+fn a_pipe_beside_an_article_is_a_problem_and_the_site_follows() {
+    let folder = Folder::new();
+    let mut program = folder.serve(&[]);
+    let mut all = program.listen("", "");
+    all.wait("version");
+    let pipe = folder.path("content/first.json");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("started").success());
+    folder.write("content/first.md", "# First, again\n");
+    assert_eq!(program.complaint(), "sws: content/first.json: it is not a regular file");
+    folder.write("content/second.md", "# Second, again\n");
+    assert_eq!(all.wait("change").get("slug"), "second");
+    program.end();
+
+    let mut program = folder.serve(&[]);
+    assert_eq!(program.complaint(), "sws: content/first.json: it is not a regular file");
+    let mut all = program.listen("", "");
+    all.wait("version");
+    folder.remove("content/first.json");
+    assert_eq!(all.wait("change").get("slug"), "first");
     program.end();
 }
