@@ -51,6 +51,8 @@ pub struct SiteLimits {
     pub text_bytes_max: usize,
     /// Steps of one rendering (minijinja's fuel): an endless loop in a template ends here.
     pub template_fuel: u64,
+    /// Bytes of a rendered page, the feed and the sitemap too.
+    pub page_bytes_max: usize,
     /// Bytes of rendered pages that are kept; the one not asked for longest goes first.
     pub cache_bytes_max: usize,
     /// Bytes of a search's query; what is longer is cut.
@@ -75,6 +77,7 @@ impl Default for SiteLimits {
             tags_max: 32,
             text_bytes_max: 4096,
             template_fuel: 20_000_000,
+            page_bytes_max: 32 << 20,
             cache_bytes_max: 64 << 20,
             query_bytes_max: 256,
             results_max: 20,

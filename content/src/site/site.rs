@@ -184,7 +184,7 @@ impl Site {
             public_sum: 0,
             listing: Listing::default(),
             search: SearchIndex::new(&config.language),
-            templates: Templates::new(options.limits.template_fuel),
+            templates: Templates::new(options.limits.template_fuel, options.limits.page_bytes_max),
             files: BTreeSet::new(),
             problems: BTreeMap::new(),
             problems_hash: 0,

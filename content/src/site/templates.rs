@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::{Environment, Error, Value};
@@ -24,6 +25,7 @@ pub(super) struct Templates {
     own: BTreeMap<String, String>,
     /// The names that the rendering under way has loaded beyond its first.
     loaded: Arc<Mutex<BTreeSet<String>>>,
+    page_bytes_max: usize,
 }
 
 /// What a rendering made, and of which templates.
@@ -33,11 +35,47 @@ pub(super) struct Output {
     pub templates: Vec<(String, u64)>,
 }
 
+/// A page as far as it is rendered. Beyond its bound it takes no more, which ends the rendering.
+struct Page<'a> {
+    name: &'a str,
+    bytes: Vec<u8>,
+    bytes_max: usize,
+}
+
+impl io::Write for Page<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > self.bytes_max - self.bytes.len() {
+            return Err(io::Error::other(TooLong { name: self.name.to_owned(), bytes_max: self.bytes_max }));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A template makes a page that is longer than it may be.
+#[derive(Debug)]
+struct TooLong {
+    name: String,
+    bytes_max: usize,
+}
+
+impl std::fmt::Display for TooLong {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "the page has over {} bytes", self.bytes_max)
+    }
+}
+
+impl std::error::Error for TooLong {}
+
 /// Templates and macros within each other, at most.
 const RECURSION_MAX: usize = 20;
 
 impl Templates {
-    pub fn new(fuel: u64) -> Templates {
+    pub fn new(fuel: u64, page_bytes_max: usize) -> Templates {
         let loaded = Arc::new(Mutex::new(BTreeSet::new()));
         let mut environment = Environment::new();
         environment.set_fuel(Some(fuel));
@@ -49,7 +87,8 @@ impl Templates {
             names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
             Cow::Borrowed(name)
         });
-        let mut templates = Templates { environment, hashes: BTreeMap::new(), own: BTreeMap::new(), loaded };
+        let (hashes, own) = (BTreeMap::new(), BTreeMap::new());
+        let mut templates = Templates { environment, hashes, own, loaded, page_bytes_max };
         for (name, source) in theme::TEMPLATES {
             let added = templates.put(name, source);
             assert!(added.is_ok(), "the built-in template {name} is broken: {added:?}");
@@ -116,7 +155,9 @@ impl Templates {
     pub fn render(&self, name: &str, context: Value) -> Result<Output, Error> {
         let lock = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         lock().clear();
-        let text = self.environment.get_template(name)?.render(context)?;
+        let mut page = Page { name, bytes: Vec::new(), bytes_max: self.page_bytes_max };
+        self.environment.get_template(name)?.render_captured_to(context, &mut page)?;
+        let text = String::from_utf8(page.bytes).expect("the engine writes text");
         let mut names = std::mem::take(&mut *lock());
         names.insert(name.to_owned());
         let templates =
@@ -133,6 +174,10 @@ pub(super) fn problem_of(error: &Error, name: &str) -> Problem {
     while let Some(source) = next {
         if let Some(source) = source.downcast_ref::<Error>() {
             inner = source;
+        }
+        let written = source.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(long) = written.and_then(|error| error.downcast_ref::<TooLong>()) {
+            return Problem::new(format!("{FOLDER}/{}", long.name), long.to_string());
         }
         next = source.source();
     }
@@ -159,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_last_good_one_stays() {
-        let mut templates = Templates::new(1000);
+        let mut templates = Templates::new(1000, 1000);
         templates.set("a.html", Some("one {{ title }}")).unwrap();
         let hash = templates.hash("a.html");
         let problem = templates.set("a.html", Some("two\n\n{% if %}")).unwrap_err();
@@ -172,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_built_in_one_comes_back() {
-        let mut templates = Templates::new(1000);
+        let mut templates = Templates::new(1000, 1000);
         let hash = templates.hash("404.html");
         templates.set("404.html", Some("own")).unwrap();
         assert_eq!(text(&templates, "404.html"), "own");
@@ -183,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_rendering_knows_its_templates() {
-        let mut templates = Templates::new(1000);
+        let mut templates = Templates::new(1000, 1000);
         templates.set("x.html", Some("{% block a %}{% endblock %}")).unwrap();
         let child = "{% extends 'x.html' %}{% block a %}{% include 'y.html' ignore missing %}{% endblock %}";
         templates.set("z.html", Some(child)).unwrap();
@@ -201,7 +246,7 @@ mod tests {
 
     #[test]
     fn an_error_of_a_rendering_names_its_template_and_line() {
-        let mut templates = Templates::new(1000);
+        let mut templates = Templates::new(1000, 1000);
         templates.set("part.html", Some("\n{{ title|nonsense }}")).unwrap();
         templates.set("whole.html", Some("{% include 'part.html' %}")).unwrap();
         let error = templates.render("whole.html", context! {}).err().unwrap();
@@ -210,8 +255,21 @@ mod tests {
     }
 
     #[test]
+    fn a_page_has_a_bound() {
+        let mut templates = Templates::new(1_000_000, 1000);
+        templates.set("part.html", Some("{% for x in range(n) %}é{% endfor %}")).unwrap();
+        templates.set("whole.html", Some("{% include 'part.html' %}{{ more }}")).unwrap();
+        let render = |n: usize, more: &str| templates.render("whole.html", context! { n, more });
+        assert_eq!(render(500, "").unwrap().text, "é".repeat(500));
+        for (n, more) in [(500, "x"), (501, ""), (100_000, ""), (0, &"<".repeat(300))] {
+            let problem = problem_of(&render(n, more).err().unwrap(), "other.html");
+            assert_eq!(problem.to_string(), "templates/whole.html: the page has over 1000 bytes");
+        }
+    }
+
+    #[test]
     fn a_template_without_an_end_runs_out_of_fuel() {
-        let mut templates = Templates::new(1000);
+        let mut templates = Templates::new(1000, 1000);
         templates.set("a.html", Some("{% for x in range(9999) %}{{ x }}{% endfor %}")).unwrap();
         let error = templates.render("a.html", context! {}).err().unwrap();
         assert_eq!(error.kind(), minijinja::ErrorKind::OutOfFuel);

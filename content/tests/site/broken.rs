@@ -188,6 +188,33 @@ fn an_error_that_shows_later_keeps_the_page() {
 }
 
 #[test]
+fn a_page_that_is_too_long_is_not_made() {
+    let folder = Folder::of(&[
+        ("content/a.md", "---\ntitle: A\ntemplate: wide.html\n---\n"),
+        ("templates/wide.html", "ok"),
+    ]);
+    let mut site = folder.load();
+    let long = "{% set x = 'aaaaaaaaaaaaaaaa' * 100000 %}{% for i in range(300) %}{{ x }}{% endfor %}";
+    assert_eq!(told(&save(&folder, &mut site, "templates/wide.html", long)), [""; 0]);
+    assert_eq!(problems(&site), ["templates/wide.html: the page has over 33554432 bytes"]);
+    let large = "{{ 'a' * 10 ** 9 }}";
+    assert_eq!(told(&save(&folder, &mut site, "templates/wide.html", large)), [""; 0]);
+    assert!(problems(&site)[0].starts_with("templates/wide.html:1: "), "{:?}", problems(&site));
+    assert_eq!(text(&site, "/a/"), "ok");
+
+    // One that grows with what it shows keeps its page as it was.
+    let grows = "{{ 'aaaaaaaaaaaaaaaa' * article.extra.n|default(0) }}";
+    save(&folder, &mut site, "templates/wide.html", grows);
+    assert_eq!((text(&site, "/a/"), problems(&site)), (String::new(), vec![]));
+    let text_of = |n: usize| format!("---\ntitle: A\ntemplate: wide.html\nn: {n}\n---\n");
+    save(&folder, &mut site, "content/a.md", &text_of(3_000_000));
+    assert_eq!(text(&site, "/a/"), "", "as it was");
+    assert_eq!(problems(&site), ["templates/wide.html: the page has over 33554432 bytes"]);
+    save(&folder, &mut site, "content/a.md", &text_of(1));
+    assert_eq!((text(&site, "/a/"), problems(&site)), ("a".repeat(16), vec![]));
+}
+
+#[test]
 fn a_template_that_is_not_there_is_said() {
     let folder = Folder::of(&[("content/a.md", "---\ntitle: A\ntemplate: wide.html\n---\nText.\n")]);
     let (mut site, report) = folder.load_with(SiteOptions::default());
