@@ -16,5 +16,7 @@ mod folder;
 mod model;
 #[path = "site/rendering.rs"]
 mod rendering;
+#[path = "site/restart.rs"]
+mod restart;
 #[path = "site/xml.rs"]
 mod xml;

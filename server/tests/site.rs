@@ -7,6 +7,7 @@ mod odd;
 
 use fixture::Folder;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 #[test]
@@ -253,6 +254,55 @@ fn versions_go_on_over_restarts_and_nothing_is_missed() {
     // A version of another life.
     let mut stranger = program.listen("", "Last-Event-ID: 1000000\r\n");
     assert_eq!(stranger.next().name, "missed");
+    program.end();
+}
+
+#[test]
+fn what_cannot_be_read_after_a_restart_is_not_removed() {
+    let folder = Folder::new();
+    let program = folder.serve(&[]);
+    let start = program.listen("", "").wait("version").id.expect("a version");
+    program.end();
+    folder.write("content/first.md", "---\ntitle: [oops\n---\nBroken.\n");
+    let program = folder.serve(&[]);
+    let mut all = program.listen(&format!("version={start}"), "");
+    assert_eq!(all.next().name, "solved");
+    assert_eq!(all.next().id, Some(start), "nobody has deleted a file");
+    assert_eq!(program.get("/first/").status, 404);
+    folder.write("content/first.md", "# First, mended\n");
+    let event = all.next();
+    assert_eq!(
+        (event.get("kind"), event.get("slug"), event.id),
+        ("updated".into(), "first".into(), Some(start + 1))
+    );
+    program.end();
+    let program = folder.serve(&[]);
+    assert!(!program.get("/topics/site/0?offset=0").body.contains("removed"));
+    program.end();
+}
+
+#[test]
+fn content_that_cannot_be_read_is_an_end_with_one_line() {
+    let folder = Folder::new();
+    folder.serve(&[]).end();
+    let content = folder.path("content");
+    let permit = |mode| fs::set_permissions(&content, fs::Permissions::from_mode(mode)).expect("set");
+    permit(0o000);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sws"));
+    if fs::read_dir(&content).is_ok() {
+        // Root reads everything, until it gives that up.
+        command = Command::new("setpriv");
+        command.args(["--bounding-set", "-dac_override,-dac_read_search", env!("CARGO_BIN_EXE_sws")]);
+    }
+    let output = command.arg("serve").arg(folder.path("")).args(["--listen", "127.0.0.1:0"]).output();
+    permit(0o755);
+    let output = output.expect("started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    let wanted = format!("cannot read {}: Permission denied", content.display());
+    assert!(said.contains(&wanted), "{said}");
+    let program = folder.serve(&[]);
+    assert!(!program.get("/topics/site/0?offset=0").body.contains("removed"));
     program.end();
 }
 

@@ -81,14 +81,22 @@ impl Site {
                 ArticleRead::Good(article, counted) => match self.refusal(&key, &article) {
                     None => {
                         self.set_problem(subject, None);
+                        self.broken.remove(&key);
                         terms.insert(key.clone(), counted);
                         self.put_article(key, Some(Arc::new(*article)), &mut addresses);
                     }
-                    problem => self.set_problem(subject, problem),
+                    problem => {
+                        self.set_problem(subject, problem);
+                        self.broken.insert(key, Some(article.slug));
+                    }
                 },
-                ArticleRead::Bad(problem) => self.set_problem(subject, Some(problem)),
+                ArticleRead::Bad(problem, slug) => {
+                    self.set_problem(subject, Some(problem));
+                    self.broken.insert(key, slug);
+                }
                 ArticleRead::Gone(problem) => {
                     self.set_problem(subject, problem);
+                    self.broken.remove(&key);
                     self.put_article(key, None, &mut addresses);
                 }
             }

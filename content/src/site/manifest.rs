@@ -78,7 +78,7 @@ impl Part {
         Part { hash, of, path, slug, title: String::new(), tags: Vec::new() }
     }
 
-    fn change(&self, version: u64, kind: ChangeKind) -> Change {
+    pub(super) fn change(&self, version: u64, kind: ChangeKind) -> Change {
         Change {
             version,
             kind,
@@ -114,13 +114,14 @@ impl Site {
         parts.into_iter().map(|part| (key_of(part.of, &part.path), part)).collect()
     }
 
-    /// What is another than in `before`, as changes with the next versions.
+    /// What is another than in `before`, as changes with the next versions. What cannot be read now is not compared: it is told
+    /// when it can be read again, or is gone.
     pub fn changes_since(&mut self, before: &BTreeMap<String, Part>) -> Vec<Change> {
         let now = self.parts();
         let mut changes = Vec::new();
         for (key, part) in &now {
             let old = before.get(key);
-            if old.is_some_and(|old| old.hash == part.hash) {
+            if old.is_some_and(|old| old.hash == part.hash || self.is_unread(part)) {
                 continue;
             }
             let kind = if old.is_some() { ChangeKind::Updated } else { ChangeKind::Created };
@@ -136,7 +137,12 @@ impl Site {
             }
             changes.push(change);
         }
-        for (_, part) in before.iter().filter(|(key, _)| !now.contains_key(*key)) {
+        self.missing.clear();
+        for (key, part) in before.iter().filter(|(key, _)| !now.contains_key(*key)) {
+            if self.is_unread(part) {
+                self.missing.insert(key.clone(), part.clone());
+                continue;
+            }
             self.version += 1;
             changes.push(part.change(self.version, ChangeKind::Removed));
         }

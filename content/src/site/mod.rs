@@ -34,6 +34,7 @@ mod listing;
 mod make;
 mod manifest;
 mod markdown;
+mod missing;
 mod nesting;
 mod options;
 mod pages;

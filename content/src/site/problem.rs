@@ -59,9 +59,9 @@ pub enum SiteError {
         /// The folder that was to be a site.
         root: PathBuf,
     },
-    /// The folder itself cannot be read.
+    /// The folder itself, or its folder `content`, cannot be read.
     Unreadable {
-        /// The folder that was to be a site.
+        /// The folder that cannot be read.
         root: PathBuf,
         /// What the system says.
         source: io::Error,

@@ -72,7 +72,8 @@ pub struct Reader {
 #[derive(Debug)]
 pub(super) enum ArticleRead {
     Good(Box<Article>, Terms),
-    Bad(Problem),
+    /// What is wrong, and the address that it wants where that can be told.
+    Bad(Problem, Option<String>),
     /// There is no Markdown. A JSON file alone is a problem.
     Gone(Option<Problem>),
 }
@@ -193,14 +194,15 @@ impl Reader {
         let (path, json_path) = (format!("{CONTENT}/{key}.md"), format!("{CONTENT}/{key}.json"));
         let (text, json) = match (self.text(&path), self.text(&json_path)) {
             (Ok(text), Ok(json)) => (text, json),
-            (Err(problem), _) | (_, Err(problem)) => return ArticleRead::Bad(problem),
+            (Err(problem), _) | (_, Err(problem)) => return ArticleRead::Bad(problem, None),
         };
         let Some(text) = text else {
             let alone = || Problem::new(&json_path, format!("there is no {path} beside it"));
             return ArticleRead::Gone(json.map(|_| alone()));
         };
         let json = json.as_deref().map(|json| (json_path.as_str(), json));
-        match Article::parse(Source { key, path: &path, text: &text, json }, &self.options) {
+        let source = Source { key, path: &path, text: &text, json };
+        match Article::parse(source, &self.options) {
             Ok(mut article) => {
                 let written =
                     |path: &str| fs::metadata(self.root.join(path)).and_then(|meta| meta.modified()).ok();
@@ -208,7 +210,7 @@ impl Reader {
                 let terms = Terms::of(&article, &self.language);
                 ArticleRead::Good(Box::new(article), terms)
             }
-            Err(problem) => ArticleRead::Bad(problem),
+            Err(problem) => ArticleRead::Bad(problem, Some(source.wanted_slug())),
         }
     }
 

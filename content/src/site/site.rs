@@ -14,6 +14,7 @@ use super::change::{Change, Changes};
 use super::config::SiteConfig;
 use super::layout::CONTENT;
 use super::listing::Listing;
+use super::manifest::Part;
 use super::options::SiteOptions;
 use super::problem::{Problem, SiteError};
 use super::reader::{Batch, Fingerprint, Reader};
@@ -63,6 +64,10 @@ pub struct Site {
     pub(super) config_value: Value,
     /// The last good version of each article by its files, drafts too.
     pub(super) articles: BTreeMap<String, Arc<Article>>,
+    /// The articles that cannot be taken in as they are, by their files, with the address that each wants where it can be told.
+    pub(super) broken: BTreeMap<String, Option<String>>,
+    /// What was there in an earlier life and may still be: it cannot be read.
+    pub(super) missing: BTreeMap<String, Part>,
     /// The articles that want an address and may have one, by their files.
     pub(super) candidates: BTreeMap<String, BTreeSet<String>>,
     /// Who has it.
@@ -158,6 +163,9 @@ impl Site {
             }
             Err(error) => return Err(unreadable(error)),
         }
+        // Below the folder, what cannot be read is a problem; without the folder there is nothing to serve.
+        let unreadable = |source| SiteError::Unreadable { root: root.join(CONTENT), source };
+        std::fs::read_dir(folder.join(CONTENT)).map_err(unreadable)?;
         let mut site = Site::empty(folder, options);
         site.update(&Changes::rescan());
         site.set_version(0);
@@ -178,6 +186,8 @@ impl Site {
             config_hash: 0,
             config_value: Value::UNDEFINED,
             articles: BTreeMap::new(),
+            broken: BTreeMap::new(),
+            missing: BTreeMap::new(),
             candidates: BTreeMap::new(),
             owners: BTreeMap::new(),
             public: BTreeMap::new(),
@@ -326,6 +336,7 @@ impl Site {
         self.problems.values().for_each(|problem| problem.to_string().hash(&mut hasher));
         self.problems_hash = hasher.finish();
         self.forget_gone();
+        self.find_missing(&mut changes);
         Applied { changes, problems_changed: problems_before != self.problems_hash }
     }
 

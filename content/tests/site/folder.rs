@@ -46,6 +46,10 @@ impl Folder {
         if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.unwrap();
     }
 
+    pub fn remove_link(&self, path: &str) {
+        std::fs::remove_file(self.path(path)).unwrap();
+    }
+
     pub fn rename(&self, from: &str, to: &str) {
         std::fs::rename(self.path(from), self.path(to)).unwrap();
     }
