@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::keys::{Keys, Known};
 use super::problem::Problem;
 
 /// The name of the file, in the site's folder.
@@ -37,13 +38,21 @@ pub struct SiteConfig {
     pub per_page: usize,
     /// Links at the top of each page.
     pub nav: Vec<NavLink>,
-    /// Every other key, as it stands; templates have them as `site.extra`.
+    /// Every other key, as it stands; templates have them as `site.extra`. One that is nearly a known key is a problem: somebody
+    /// slipped.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
+impl Known for SiteConfig {
+    /// `topics` has its meaning where the site is served.
+    const KEYS: &'static [&'static str] =
+        &["title", "description", "url", "language", "author", "per_page", "nav", "topics"];
+}
+
 /// A link at the top of each page.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NavLink {
     /// What it says.
     pub label: String,
@@ -71,6 +80,7 @@ impl SiteConfig {
     pub fn parse(text: &str) -> Result<SiteConfig, Problem> {
         let mut config: SiteConfig =
             serde_json::from_str(text).map_err(|error| of_json(CONFIG_FILE, &error))?;
+        let _: Keys<SiteConfig> = serde_json::from_str(text).map_err(|error| of_json(CONFIG_FILE, &error))?;
         if !(1..=1000).contains(&config.per_page) {
             return Err(Problem::new(CONFIG_FILE, "`per_page` must be between 1 and 1000"));
         }
@@ -117,6 +127,12 @@ mod tests {
             ("{\n\n\"nav\": [{ \"label\": \"x\" }]}", Some(3), "missing field `href`"),
             ("{ \"title\": \"a\"", Some(1), "EOF while parsing an object"),
             ("[]", Some(1), "invalid type: sequence, expected struct SiteConfig"),
+            (
+                "{\n\"nav\": [{ \"label\": \"x\", \"href\": \"/\",\n\"titel\": \"y\" }]}",
+                Some(3),
+                "unknown field `titel`, expected `label` or `href`",
+            ),
+            ("{\n\"x\": {},\n\"titel\": \"a\" }", Some(3), "`titel` is no key; did you mean `title`?"),
             ("{ \"per_page\": 0 }", None, "`per_page` must be between 1 and 1000"),
             ("{ \"url\": \"javascript:x\" }", None, "`url` must begin with https:// or http://"),
         ];

@@ -6,6 +6,7 @@ use serde_saphyr::budget::BudgetBreach;
 
 use super::config::of_json;
 use super::date::Date;
+use super::keys::{Keys, Known};
 use super::options::SiteLimits;
 use super::problem::Problem;
 
@@ -55,9 +56,16 @@ pub struct FrontMatter {
     pub list: Option<bool>,
     /// Lists show heavier articles first; 0 unless said.
     pub weight: i32,
-    /// Every other key, for templates: `article.extra`.
+    /// Every other key, for templates: `article.extra`. One that is nearly a key of those above is a problem: somebody slipped.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+impl Known for FrontMatter {
+    const KEYS: &'static [&'static str] = &[
+        "title", "date", "updated", "tags", "summary", "draft", "author", "template", "slug", "list",
+        "weight",
+    ];
 }
 
 fn date<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
@@ -124,7 +132,7 @@ impl FrontMatter {
         }
         let budget = serde_saphyr::budget! { max_depth: YAML_DEPTH_MAX };
         let options = serde_saphyr::options! { with_snippet: false, budget: budget };
-        let front: FrontMatter = serde_saphyr::from_str_with_options(yaml, options).map_err(|error| {
+        let place = |error: serde_saphyr::Error| {
             let message = match error.without_snippet() {
                 serde_saphyr::Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
                     format!("over {YAML_DEPTH_MAX} lists and maps within each other")
@@ -137,13 +145,16 @@ impl FrontMatter {
                 Some(place) => problem.at(place.line() as u32 + 1, Some(place.column() as u32)),
                 None => problem.at(1, None),
             }
-        })?;
+        };
+        let front: FrontMatter = serde_saphyr::from_str_with_options(yaml, options.clone()).map_err(place)?;
+        let _: Keys<FrontMatter> = serde_saphyr::from_str_with_options(yaml, options).map_err(place)?;
         front.check(path, limits)
     }
 
     /// Reads the JSON file `path` beside an article.
     pub fn of_json(path: &str, text: &str, limits: &SiteLimits) -> Result<FrontMatter, Problem> {
         let front: FrontMatter = serde_json::from_str(text).map_err(|error| of_json(path, &error))?;
+        let _: Keys<FrontMatter> = serde_json::from_str(text).map_err(|error| of_json(path, &error))?;
         front.check(path, limits)
     }
 

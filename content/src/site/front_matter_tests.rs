@@ -84,6 +84,12 @@ fn wrong_front_matter_says_where() {
         ("---\nweight: 1e99\n---\n", 2, ""),
         ("---\ntags: {a: b}\n---\n", 2, "a list of tags"),
         ("---\n\n\nlist: 3\n---\n", 4, ""),
+        ("---\ntitle: a\ndrafts: true\n---\n", 3, "`drafts` is no key; did you mean `draft`?"),
+        (
+            "---\nmood:\n  drafts: true\n\"Draft\": true\ntitle: a\n---\n",
+            4,
+            "`Draft` is no key; did you mean `draft`?",
+        ),
     ];
     for (text, line, words) in table {
         let problem = split(text).unwrap_err();
@@ -123,6 +129,10 @@ fn json_says_the_same() {
     assert_eq!(front.extra["mood"], 1);
     let wrong = FrontMatter::of_json("a.json", "{\n\"draft\": 1 }", &limits).unwrap_err();
     assert_eq!(wrong.to_string(), "a.json:2:10: invalid type: integer `1`, expected a boolean");
+    let slip =
+        FrontMatter::of_json("a.json", "{\n\"mood\": { \"drafts\": true },\n\"drafts\": true\n}", &limits)
+            .unwrap_err();
+    assert_eq!(slip.to_string(), "a.json:3:8: `drafts` is no key; did you mean `draft`?");
 }
 
 #[test]

@@ -29,6 +29,7 @@ mod context;
 mod date;
 mod front_matter;
 mod highlight;
+mod keys;
 mod layout;
 mod listing;
 mod make;

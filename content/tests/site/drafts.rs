@@ -136,3 +136,19 @@ fn paging_counts_what_is_shown() {
         matches!(site.render("/", &Query { page: 3, q: String::new() }), sws_content::site::Answer::Page(page) if page.status == 200)
     );
 }
+
+#[test]
+fn a_slip_does_not_publish_a_draft() {
+    let folder = Folder::of(&[("content/a.md", "---\ndrafts: true\n---\n# A\n"), ("content/b.md", "# B\n")]);
+    let (mut site, report) = folder.load_with(SiteOptions::default());
+    assert_eq!(
+        report.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["content/a.md:2:1: `drafts` is no key; did you mean `draft`?"]
+    );
+    assert_eq!(status(&site, "/a/"), 404);
+    let applied = save(&folder, &mut site, "content/b.md", "---\nDraft: true\n---\n# B, with a secret\n");
+    assert_eq!(told(&applied), [""; 0]);
+    assert!(!text(&site, "/b/").contains("secret"), "it is shown as it was");
+    save(&folder, &mut site, "content/b.md", "---\ndraft: true\n---\n# B, with a secret\n");
+    assert_eq!(status(&site, "/b/"), 404);
+}
