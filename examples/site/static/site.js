@@ -144,8 +144,11 @@ function setUpLive() {
     source.addEventListener("open", () => tell("live", "on"));
     source.addEventListener("error", () => tell("reconnecting", "off"));
     on("change", ({ kind, url }) => {
-      if (kind === "removed" && url === location.pathname) notice("This page has been removed. It is shown as it was.");
-      else refresh();
+      if (kind === "removed" && url === location.pathname) {
+        notice("This page has been removed. It is shown as it was.");
+        // Whatever comes here again is shown, the same text too.
+        shown = "";
+      } else refresh();
     });
     on("missed", refresh);
     on("problem", ({ file, line, message }) => {

@@ -113,6 +113,10 @@ fn an_edited_article_shows_without_a_reload() {
 
     fs::remove_file(folder.0.join("site").join(ARTICLE)).expect("removed");
     window.wait_for(&is_seen("This page has been removed."), true);
+    // The same file again, as a checkout of another branch and back leaves it.
+    folder.write(ARTICLE, &format!("{old}\n\nWritten in between.\n"));
+    window.wait_for(&is_seen("This page has been removed."), false);
+    window.wait_for(&is_seen("Written in between."), true);
     window.wait_for("window.isTheSame", true);
     // The browser itself says that the server was not there.
     let complaints: Vec<_> = window.complaints().into_iter().filter(|said| !said.contains("ERR_")).collect();
