@@ -20,7 +20,7 @@ function setUpTheme() {
     try { localStorage.setItem(THEME, next); } catch { /* it lasts as long as the page */ }
     name();
   });
-  systemIsDark.addEventListener("change", name);
+  systemIsDark.onchange = name;
   name();
 }
 
@@ -56,6 +56,40 @@ function swap(next) {
   }
 }
 
+// The header and the footer: what the server sent of each last.
+const frame = new Map([["header.top", ""], ["footer.foot", ""]]);
+
+// Puts new ones in the place of the old, if a template or site.json has changed them, and puts in again what this script shows there.
+function swapFrame(next) {
+  document.documentElement.lang = next.documentElement.lang;
+  document.title = next.title;
+  for (const [part, old] of frame) {
+    const [now, then] = [document.querySelector(part), next.querySelector(part)];
+    if (!now || !then || then.innerHTML === old) continue;
+    frame.set(part, then.innerHTML);
+    const held = now.contains(document.activeElement) ? document.activeElement.id : "";
+    const words = document.getElementById("find")?.value;
+    now.replaceChildren(...then.childNodes);
+    const find = now.querySelector("#find");
+    if (find) find.value = words ?? find.value;
+    if (now.querySelector("#theme")) setUpTheme();
+    tell();
+    if (held) document.getElementById(held)?.focus({ preventScroll: true });
+  }
+}
+
+// Loads a stylesheet anew. The old one stays until the new one is there, so that nothing flashes.
+function restyle(path, version) {
+  const links = [...document.querySelectorAll('link[rel="stylesheet"]')];
+  const old = links.filter((link) => new URL(link.href).pathname === path);
+  if (!old.length) return;
+  const link = old.at(-1).cloneNode();
+  link.href = `${path}?v=${version}`;
+  link.addEventListener("load", () => old.forEach((link) => link.remove()));
+  link.addEventListener("error", () => link.remove());
+  old.at(-1).after(link);
+}
+
 function notice(text) {
   const main = document.getElementById("main");
   const old = main.querySelector(".notice");
@@ -89,6 +123,7 @@ async function refreshOnce() {
   const answer = await fetch(location.pathname + location.search, { headers: { Accept: "text/html" } });
   if (answer.status >= 500) return;
   const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+  swapFrame(next);
   const [main, now] = [next.getElementById("main"), document.getElementById("main")];
   if (!main || main.innerHTML === shown) return;
   shown = main.innerHTML;
@@ -100,7 +135,6 @@ async function refreshOnce() {
     return;
   }
   swap(main);
-  document.title = next.title;
   announce(`Updated: ${document.title}`);
 }
 
@@ -128,12 +162,17 @@ let shown = "";
 let source = null;
 let closing = 0;
 
-function setUpLive() {
+// Says how the connection is, or says it again.
+let connection = null;
+function tell(text, kind) {
+  if (text) connection = { text, kind };
   const state = document.getElementById("live-state");
-  const tell = (text, kind) => {
-    state.textContent = text;
-    state.className = `live-state ${kind}`;
-  };
+  if (!state || !connection) return;
+  state.textContent = connection.text;
+  state.className = `live-state ${connection.kind}`;
+}
+
+function setUpLive() {
   const on = (name, act) => source.addEventListener(name, ({ data }) => {
     try { act(JSON.parse(data)); } catch (error) { console.warn("live event", name, error); }
   });
@@ -143,7 +182,8 @@ function setUpLive() {
     source = new EventSource(`/-/live?${query}`);
     source.addEventListener("open", () => tell("live", "on"));
     source.addEventListener("error", () => tell("reconnecting", "off"));
-    on("change", ({ kind, url }) => {
+    on("change", ({ kind, of, url, version }) => {
+      if (of === "static" && url.endsWith(".css")) restyle(url, version);
       if (kind === "removed" && url === location.pathname) {
         notice("This page has been removed. It is shown as it was.");
         // Whatever comes here again is shown, the same text too.
@@ -186,6 +226,7 @@ function setUpLive() {
 
 document.addEventListener("DOMContentLoaded", () => {
   shown = document.getElementById("main").innerHTML;
+  for (const part of frame.keys()) frame.set(part, document.querySelector(part)?.innerHTML ?? "");
   setUpTheme();
   if (document.documentElement.hasAttribute("data-live")) setUpLive();
 });

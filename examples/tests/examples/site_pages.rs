@@ -16,11 +16,27 @@ use sws::{Log, Running, Server};
 struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Folder {
+    fn empty() -> Folder {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name =
             format!("sws-example-site-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let folder = Folder(std::env::temp_dir().join(name));
+        Folder(std::env::temp_dir().join(name))
+    }
+
+    /// One article, shown by the built-in templates.
+    fn bare() -> Folder {
+        let folder = Folder::empty();
+        for name in ["content", "static"] {
+            fs::create_dir_all(folder.0.join("site").join(name)).expect("made");
+        }
+        folder.write("content/first.md", "# First\n\nText.\n");
+        // A browser asks for it.
+        folder.write("static/favicon.ico", "");
+        folder
+    }
+
+    fn new() -> Folder {
+        let folder = Folder::empty();
         copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("site"), &folder.0.join("site"));
         folder
     }
@@ -121,6 +137,74 @@ fn an_edited_article_shows_without_a_reload() {
     // The browser itself says that the server was not there.
     let complaints: Vec<_> = window.complaints().into_iter().filter(|said| !said.contains("ERR_")).collect();
     assert_eq!(complaints, Vec::<String>::new());
+    drop(browser);
+    server.shutdown();
+}
+
+/// What a page shows beside its text: a new stylesheet, site.json and base template.
+#[test]
+#[ignore = "needs Chromium: just test-browser"]
+fn what_all_pages_share_shows_without_a_reload() {
+    let folder = Folder::new();
+    let server = folder.serve("127.0.0.1:0");
+    let browser = Browser::start();
+    let window = browser.first_window();
+    window.go(&url(server.addr(), "/group-commit/"));
+    window.wait_for(LIVE, "live");
+    window.eval("window.isTheSame = true");
+    window.eval("void (document.getElementById('find').value = 'half a word')");
+    window.eval("void document.getElementById('find').focus()");
+
+    let style = folder.read("static/style.css");
+    let sheets = "document.querySelectorAll('link[rel=\"stylesheet\"]').length";
+    for width in ["7px", "9px"] {
+        folder.write("static/style.css", &format!("{style}\nfooter.foot {{ border-top: {width} solid }}\n"));
+        let border = "getComputedStyle(document.querySelector('footer.foot')).borderTopWidth";
+        window.wait_for(border, width);
+        window.wait_for(sheets, 1);
+    }
+    let config = folder.read("site.json");
+    folder.write("site.json", &config.replacen("\"sws\"", "\"Another name\"", 1));
+    window.wait_for("document.querySelector('header.top').innerText.includes('Another name')", true);
+    window.wait_for("document.title.includes('Another name')", true);
+    let base = folder.read("templates/base.html");
+    folder.write("templates/base.html", &base.replacen("served by sws", "served anew", 1));
+    window.wait_for("document.querySelector('footer.foot').innerText.includes('served anew')", true);
+
+    // What the reader and the script have put there is there.
+    window.wait_for(LIVE, "live");
+    window.wait_for(
+        "[document.activeElement.id, document.getElementById('find').value]",
+        json!(["find", "half a word"]),
+    );
+    window.wait_for("document.getElementById('theme').hidden", false);
+    let theme = "document.documentElement.dataset.theme || ''";
+    window.eval("void document.getElementById('theme').click()");
+    window.wait_for(&format!("['dark', 'light'].includes({theme})"), true);
+    window.wait_for("window.isTheSame", true);
+    assert_eq!(window.complaints(), Vec::<String>::new());
+    drop(browser);
+    server.shutdown();
+}
+
+/// The same with the built-in templates and their script.
+#[test]
+#[ignore = "needs Chromium: just test-browser"]
+fn the_built_in_theme_follows_what_all_pages_share() {
+    let folder = Folder::bare();
+    let server = folder.serve("127.0.0.1:0");
+    let browser = Browser::start();
+    let window = browser.first_window();
+    window.go(&url(server.addr(), "/first/"));
+    window.eval("window.isTheSame = true");
+    folder.write("static/theme.css", "footer { border-top: 7px solid }");
+    window.wait_for("getComputedStyle(document.querySelector('footer')).borderTopWidth", "7px");
+    folder.write("site.json", "{ \"title\": \"Another name\" }");
+    window.wait_for("document.querySelector('header').innerText.includes('Another name')", true);
+    window.wait_for("document.querySelector('footer').innerText.includes('Another name')", true);
+    window.wait_for("document.title", "First · Another name");
+    window.wait_for("window.isTheSame", true);
+    assert_eq!(window.complaints(), Vec::<String>::new());
     drop(browser);
     server.shutdown();
 }

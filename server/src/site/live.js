@@ -1,6 +1,7 @@
 "use strict";
 
 // Keeps a page of the built-in theme up to date: what changes is fetched again and put in the place of the old.
+// Beside the text that is the header and the footer, which site.json and templates change, and stylesheets.
 (() => {
   const { topics = "", version = "" } = document.body.dataset;
   const query = new URLSearchParams(topics.split(" ").filter(Boolean).map((topic) => ["topic", topic]));
@@ -16,10 +17,23 @@
     const answer = await fetch(location.href);
     if (answer.status >= 500) throw new Error(answer.statusText);
     const next = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const [now, then] = [document.getElementById("main"), next.getElementById("main")];
-    if (!now || !then || now.innerHTML === then.innerHTML) return;
-    now.replaceChildren(...then.childNodes);
     document.title = next.title;
+    for (const part of ["body > header", "#main", "body > footer"]) {
+      const [now, then] = [document.querySelector(part), next.querySelector(part)];
+      if (now && then && now.innerHTML !== then.innerHTML) now.replaceChildren(...then.childNodes);
+    }
+  }
+
+  // The old stylesheet stays until the new one is there, so that nothing flashes.
+  function restyle(path, version) {
+    const links = [...document.querySelectorAll('link[rel="stylesheet"]')];
+    const old = links.filter((link) => new URL(link.href).pathname === path);
+    if (!old.length) return;
+    const link = old.at(-1).cloneNode();
+    link.href = `${path}?v=${version}`;
+    link.addEventListener("load", () => old.forEach((link) => link.remove()));
+    link.addEventListener("error", () => link.remove());
+    old.at(-1).after(link);
   }
 
   function changed() {
@@ -56,7 +70,11 @@
   }
 
   const source = new EventSource(`/-/live?${query}`);
-  source.addEventListener("change", changed);
+  source.addEventListener("change", ({ data }) => {
+    const { of, url, version } = JSON.parse(data);
+    if (of === "static" && url.endsWith(".css")) restyle(url, version);
+    changed();
+  });
   source.addEventListener("missed", changed);
   source.addEventListener("problem", ({ data }) => {
     const problem = JSON.parse(data);
