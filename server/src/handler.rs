@@ -41,7 +41,8 @@ use crate::response::Response;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
-    note = "a handler is `fn(&mut Context) -> impl IntoResponse`, or a function of up to 8 arguments that are all `FromRequest`"
+    note = "a handler is `fn(&mut Context) -> impl IntoResponse`, or a function of up to 8 arguments that are all `FromRequest` \
+            and that returns `impl IntoResponse`"
 )]
 pub trait Handler<M>: 'static {
     /// Answers the request.

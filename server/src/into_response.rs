@@ -8,10 +8,12 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use serde::Serialize;
+use sws_content::log::{FetchError, ProduceError, TopicError};
 use sws_runtime::{Cancelled, JoinError, PublishError, SubmitError, TimedOut};
 
 use crate::body::{Body, BodyError};
 use crate::extract::Json;
+use crate::log_routes::Problem;
 use crate::response::Response;
 
 /// A value that a handler may return.
@@ -30,6 +32,7 @@ use crate::response::Response;
 /// | `Result<R, E>` | either side, both `IntoResponse` |
 /// | [`Response`], `http::Response<impl Into<Body>>` | itself |
 /// | `io::Error` | 500 without details |
+/// | [`ProduceError`], [`FetchError`], [`TopicError`] | what the log's routes answer: 404, 429 with Retry-After, .. |
 ///
 /// A `Result` whose error is a `String` answers 200 with it, as every text does: give it a status, as `(StatusCode, String)`.
 ///
@@ -121,6 +124,19 @@ impl IntoResponse for JoinError {
         }
     }
 }
+
+macro_rules! as_routes_do {
+    ($($error:ty),+) => {$(
+        impl IntoResponse for $error {
+            /// As the log's routes: problem details, with Retry-After where it may be tried again.
+            fn into_response(self) -> Response {
+                Problem::from(self).response()
+            }
+        }
+    )+};
+}
+
+as_routes_do!(ProduceError, FetchError, TopicError);
 
 impl IntoResponse for StatusCode {
     fn into_response(self) -> Response {

@@ -78,3 +78,35 @@ fn redirects_have_their_statuses() {
         assert_eq!((response.status().as_u16(), response.header("location")), (status, Some("/x")));
     }
 }
+
+#[test]
+fn errors_of_the_log_are_what_its_routes_answer() {
+    let parts = |value: Response| {
+        let header = |name| value.header(name).map(str::to_owned);
+        (value.status().as_u16(), header("retry-after"), header("content-type"))
+    };
+    let wanted = |status, after: Option<&str>| {
+        (status, after.map(str::to_owned), Some("application/problem+json".to_owned()))
+    };
+    let retry_after = std::time::Duration::from_millis(1200);
+    let produce = [
+        (ProduceError::UnknownTopic, wanted(404, None)),
+        (ProduceError::Overloaded { retry_after }, wanted(429, Some("2"))),
+        (ProduceError::StorageFull, wanted(507, None)),
+        (ProduceError::Cancelled, wanted(503, Some("1"))),
+    ];
+    for (error, answer) in produce {
+        assert_eq!(parts(Err::<(), _>(error.clone()).into_response()), answer, "{error:?}");
+    }
+    let fetch = [
+        (FetchError::UnknownPartition, wanted(404, None)),
+        (FetchError::OutOfRange { low: 1, high: 2 }, wanted(416, None)),
+        (FetchError::Closed, wanted(503, Some("1"))),
+    ];
+    for (error, answer) in fetch {
+        assert_eq!(parts(error.clone().into_response()), answer, "{error:?}");
+    }
+    for (error, answer) in [(TopicError::Exists, wanted(409, None)), (TopicError::Name, wanted(400, None))] {
+        assert_eq!(parts(error.clone().into_response()), answer, "{error:?}");
+    }
+}

@@ -124,16 +124,9 @@ impl Problem {
         &self.members
     }
 
-    /// The record that was waited for has not come.
-    pub(super) fn not_visible() -> Problem {
-        Problem::new(Code::NotVisible, "the record with `min_offset` has not come in time").again(RETRY)
-    }
-}
-
-impl From<Problem> for Response {
-    fn from(problem: Problem) -> Response {
-        let Problem { code, detail, mut members, retry_after } = problem;
-        Counters::of_worker().count_refusal(code);
+    /// The response, which is not counted: for handlers, which are none of these routes.
+    pub(crate) fn response(self) -> Response {
+        let Problem { code, detail, mut members, retry_after } = self;
         let status = code.status();
         members.insert("title".to_owned(), status.canonical_reason().unwrap_or_default().into());
         members.insert("status".to_owned(), status.as_u16().into());
@@ -149,6 +142,18 @@ impl From<Problem> for Response {
             response.set_header(WWW_AUTHENTICATE, "Bearer");
         }
         response
+    }
+
+    /// The record that was waited for has not come.
+    pub(super) fn not_visible() -> Problem {
+        Problem::new(Code::NotVisible, "the record with `min_offset` has not come in time").again(RETRY)
+    }
+}
+
+impl From<Problem> for Response {
+    fn from(problem: Problem) -> Response {
+        Counters::of_worker().count_refusal(problem.code);
+        problem.response()
     }
 }
 
