@@ -9,7 +9,6 @@ use std::time::Duration;
 use sws_runtime::Cancelled;
 
 /// Why a log was not opened.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process has it open.
@@ -31,6 +30,13 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+impl fmt::Debug for OpenError {
+    /// As `Display`: it is what a `main` that returns it prints.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for OpenError {
@@ -283,3 +289,14 @@ impl fmt::Display for AppendError {
 }
 
 impl std::error::Error for AppendError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_main_that_returns_it_says_it_in_words() {
+        let error = OpenError::Locked { path: "data/lock".into() };
+        assert_eq!(format!("{error:?}"), "another process has the log open (data/lock)");
+    }
+}

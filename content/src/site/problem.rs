@@ -51,7 +51,6 @@ impl std::fmt::Display for Problem {
 }
 
 /// Why a folder cannot be loaded as a site.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum SiteError {
     /// The folder has no folder `content`.
@@ -66,6 +65,13 @@ pub enum SiteError {
         /// What the system says.
         source: io::Error,
     },
+}
+
+impl std::fmt::Debug for SiteError {
+    /// As `Display`: it is what a `main` that returns it prints.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 impl std::fmt::Display for SiteError {

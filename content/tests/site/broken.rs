@@ -323,6 +323,7 @@ fn a_folder_without_content_is_no_site() {
     folder.remove("content");
     let error = Site::load(folder.root(), SiteOptions::default()).err().unwrap();
     assert!(matches!(error, SiteError::NoContent { .. }), "{error}");
+    assert_eq!(format!("{error:?}"), error.to_string(), "a `main` that returns it prints this");
     folder.write("content", "a file");
     assert!(matches!(Site::load(folder.root(), SiteOptions::default()), Err(SiteError::NoContent { .. })));
     let missing = Site::load(&folder.path("missing"), SiteOptions::default()).err().unwrap();
