@@ -16,6 +16,7 @@ use super::search::{SearchIndex, Terms};
 use super::site::{Site, Subject};
 use super::slug::encode_path;
 use super::templates;
+use super::wanted::Wanted;
 
 type Changed<'a> = &'a mut Vec<Change>;
 
@@ -87,12 +88,12 @@ impl Site {
                     }
                     problem => {
                         self.set_problem(subject, problem);
-                        self.broken.insert(key, Some(article.slug));
+                        self.broken.insert(key, Some(Wanted { slug: article.slug, draft: article.draft }));
                     }
                 },
-                ArticleRead::Bad(problem, slug) => {
+                ArticleRead::Bad(problem, wanted) => {
                     self.set_problem(subject, Some(problem));
-                    self.broken.insert(key, slug);
+                    self.broken.insert(key, wanted);
                 }
                 ArticleRead::Gone(problem) => {
                     self.set_problem(subject, problem);

@@ -6,14 +6,14 @@ use std::time::SystemTime;
 use serde_json::{Map, Value};
 
 use super::date::Date;
-use super::front_matter::{self, FrontMatter};
+use super::front_matter::FrontMatter;
 use super::markdown::{self, Heading, Rendering};
 use super::options::SiteOptions;
 use super::problem::Problem;
 use super::slug::{encode_path, slugify_at_most};
 
 /// Bytes of a slug.
-const SLUG_BYTES_MAX: usize = 200;
+pub(super) const SLUG_BYTES_MAX: usize = 200;
 /// Words that are read in a minute.
 const WORDS_PER_MINUTE: usize = 220;
 
@@ -38,23 +38,6 @@ pub struct Source<'a> {
     pub text: &'a str,
     /// The JSON file beside it and its text. What the front matter says too, the JSON says in its place.
     pub json: Option<(&'a str, &'a str)>,
-}
-
-impl Source<'_> {
-    /// The address that an article wants whose files do not parse: what it says of it, as far as that can be told, and else the
-    /// name of its file.
-    pub(super) fn wanted_slug(&self) -> String {
-        let json = self.json.and_then(|(_, json)| json_slug(json));
-        let name = self.key.rsplit('/').next().unwrap_or(self.key);
-        slugify_at_most(json.or_else(|| front_matter::slug_line(self.text)).unwrap_or(name), SLUG_BYTES_MAX)
-    }
-}
-
-/// What follows `"slug":` in a JSON that may not be one.
-fn json_slug(json: &str) -> Option<&str> {
-    let (_, rest) = json.split_once("\"slug\"")?;
-    let value = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
-    value.split(['"', '\n']).next().filter(|slug| !slug.is_empty())
 }
 
 /// What an article is about: the name as its author writes it, and as an address.

@@ -199,17 +199,8 @@ impl FrontMatter {
     }
 }
 
-/// What a line `slug:` of a front matter says that may not parse.
-pub(super) fn slug_line(text: &str) -> Option<&str> {
-    let head = after_fence(text.strip_prefix('\u{feff}').unwrap_or(text))?;
-    let lines = head.lines().take_while(|line| line.trim_end() != "---");
-    let value = lines.filter_map(|line| line.strip_prefix("slug:")).next()?;
-    let value = value.trim().trim_matches(['"', '\'']);
-    (!value.is_empty()).then_some(value)
-}
-
 /// What follows the first line, if that is a fence.
-fn after_fence(text: &str) -> Option<&str> {
+pub(super) fn after_fence(text: &str) -> Option<&str> {
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     (first.trim_end() == "---").then_some(rest)
 }

@@ -46,7 +46,7 @@ pub(super) fn template_of(page: &Page) -> &'static str {
         Page::Sitemap => "sitemap.xml",
         Page::ThemeCss => "theme.css",
         Page::HighlightCss => "highlight.css",
-        Page::NotFound => "404.html",
+        Page::NotFound | Page::NotYet(_) => "404.html",
     }
 }
 
@@ -83,7 +83,7 @@ impl Site {
                 self.make_html(page, "Tags", Subscription::All, context, dependencies)
             }
             Page::Search(query) => self.make_search(page, query),
-            Page::NotFound => {
+            Page::NotFound | Page::NotYet(_) => {
                 let made = self.make_html(page, "Not found", Subscription::All, context! {}, Vec::new())?;
                 Ok(Made { status: 404, ..made })
             }
@@ -199,14 +199,29 @@ impl Site {
             ("live", Value::from(live.is_some())),
             ("live_script", Value::from(live.unwrap_or(""))),
         ];
-        if self.options.show_problems {
-            dependencies.push(Dependency::Problems(self.problems_hash));
-            shared.push(("problems", context::problems(self.problems.values())));
+        if let Some((dependency, problems)) = self.shown_problems(page) {
+            dependencies.push(dependency);
+            shared.push(("problems", problems));
         }
         let context = context! { ..context, ..Value::from_pairs(shared) };
         let Output { text, templates } = self.templates.render(template, context)?;
         self.depend(&mut dependencies, templates);
         Ok(Made { status: 200, content_type: HTML, body: text, dependencies, last_modified: None })
+    }
+
+    /// The problems that a page shows, and what it depends on for that.
+    fn shown_problems(&self, page: &Page) -> Option<(Dependency, Value)> {
+        let slug = match page {
+            _ if self.options.show_problems => {
+                let all = context::problems(self.problems.values());
+                return Some((Dependency::Problems(self.problems_hash), all));
+            }
+            Page::Index(_) => None,
+            Page::NotYet(slug) => Some(slug.as_str()),
+            _ => return None,
+        };
+        let found = context::problems(self.never_good_at(slug));
+        Some((Dependency::NeverGood(self.never_good_hash()), found))
     }
 
     fn depend(&self, dependencies: &mut Vec<Dependency>, templates: Vec<(String, u64)>) {

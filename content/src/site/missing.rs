@@ -6,6 +6,7 @@ use super::manifest::Part;
 use super::route::decode;
 use super::site::{Site, Subject};
 use super::templates;
+use super::wanted::Wanted;
 
 impl Site {
     /// Whether a part may be there and only cannot be read.
@@ -39,8 +40,8 @@ impl Site {
 
     /// Whether an article that has no page may be the one of an address.
     fn is_article_unread(&self, slug: &str) -> bool {
-        let wants = |(key, wanted): (&String, &Option<String>)| {
-            !self.articles.contains_key(key) && wanted.as_ref().is_none_or(|wanted| wanted == slug)
+        let wants = |(key, wanted): (&String, &Option<Wanted>)| {
+            !self.articles.contains_key(key) && wanted.as_ref().is_none_or(|wanted| wanted.slug == slug)
         };
         // An article's file lies in `content` or in a folder there, and may want any address.
         let hides = |path: &str| {

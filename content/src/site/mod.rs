@@ -49,6 +49,7 @@ mod slug;
 mod stack;
 mod templates;
 mod theme;
+mod wanted;
 
 pub use article::{Article, Source, TagName};
 pub use change::{Change, ChangeKind, ChangeOf, Changes, NoSubscription, Subscription};

@@ -15,7 +15,8 @@ pub struct SiteOptions {
     /// Shows the HTML in an article's Markdown as text. By default it goes through: who can write into the site's folder can put
     /// any script into its templates, so authors are trusted. Set it when articles come from others than the owner.
     pub escape_html: bool,
-    /// Gives templates the list of `problems`, so that an author sees them in the page. They name files.
+    /// Gives templates the list of `problems`, so that an author sees them in the page. They name files. Without it the list has
+    /// articles that were never good and are no drafts, on the first page and where the article is to be.
     pub show_problems: bool,
     /// The address of the script that keeps a page live; templates have it as `live_script`, and `live` says if it is there.
     pub live_script: Option<String>,

@@ -98,6 +98,7 @@ pub(super) enum Dependency {
     Template(String, u64),
     Config(u64),
     Problems(u64),
+    NeverGood(u64),
 }
 
 /// A failure of a rendering as a problem of the template that is to blame.
@@ -156,7 +157,11 @@ impl Site {
         let index = format!("{below}index.html");
         let folder = (below.ends_with('/') && self.has_static(&index)).then_some(index.as_str());
         let name = format!("{STATIC}/{}", folder.unwrap_or(below));
-        if self.files.contains(&name) { self.file(name) } else { self.page(Page::NotFound) }
+        if self.files.contains(&name) {
+            return self.file(name);
+        }
+        let wanted = Page::NotYet(path.strip_suffix('/').unwrap_or(path).to_owned());
+        self.page(if self.exists(&wanted) { wanted } else { Page::NotFound })
     }
 
     fn file(&self, name: String) -> Answer {
@@ -184,6 +189,7 @@ impl Site {
             Page::Tag(tag, n) => self.listing.tag(tag).is_some_and(|tag| has(tag.list.len(), *n)),
             Page::Article(slug) => self.public.contains_key(slug),
             Page::Tags | Page::Search(_) | Page::Feed | Page::Sitemap => true,
+            Page::NotYet(slug) => self.never_good_at(Some(slug)).next().is_some(),
             Page::ThemeCss | Page::HighlightCss | Page::NotFound => true,
         }
     }
@@ -254,6 +260,7 @@ impl Site {
             Dependency::Sitemap(hash) => self.sitemap_hash() == *hash,
             Dependency::Template(name, hash) => self.templates.hash(name) == *hash,
             Dependency::Config(hash) => self.config_hash == *hash,
+            Dependency::NeverGood(hash) => self.never_good_hash() == *hash,
             Dependency::Problems(hash) => self.problems_hash == *hash,
         }
     }

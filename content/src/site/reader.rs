@@ -21,6 +21,7 @@ use super::problem::Problem;
 use super::search::Terms;
 use super::stack::{on_large_stack, spawn};
 use super::templates;
+use super::wanted::Wanted;
 
 /// A file may be written twice within one step of the file system's clock. One that was read this soon after it was written is
 /// read again at the next look.
@@ -72,8 +73,8 @@ pub struct Reader {
 #[derive(Debug)]
 pub(super) enum ArticleRead {
     Good(Box<Article>, Terms),
-    /// What is wrong, and the address that it wants where that can be told.
-    Bad(Problem, Option<String>),
+    /// What is wrong, and what it wants to be where that can be told.
+    Bad(Problem, Option<Wanted>),
     /// There is no Markdown. A JSON file alone is a problem.
     Gone(Option<Problem>),
 }
@@ -210,7 +211,7 @@ impl Reader {
                 let terms = Terms::of(&article, &self.language);
                 ArticleRead::Good(Box::new(article), terms)
             }
-            Err(problem) => ArticleRead::Bad(problem, Some(source.wanted_slug())),
+            Err(problem) => ArticleRead::Bad(problem, Some(Wanted::of(source))),
         }
     }
 

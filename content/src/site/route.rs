@@ -57,6 +57,8 @@ pub(super) enum Page {
     ThemeCss,
     HighlightCss,
     NotFound,
+    /// The same at an address that an article wants which cannot be shown.
+    NotYet(String),
 }
 
 impl Page {
@@ -74,7 +76,7 @@ impl Page {
             Page::Sitemap => Some("/sitemap.xml".to_owned()),
             Page::ThemeCss => Some("/theme.css".to_owned()),
             Page::HighlightCss => Some("/highlight.css".to_owned()),
-            Page::NotFound => None,
+            Page::NotFound | Page::NotYet(_) => None,
         }
     }
 }

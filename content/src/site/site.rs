@@ -21,6 +21,7 @@ use super::reader::{Batch, Fingerprint, Reader};
 use super::search::{Hit, SearchIndex};
 use super::stack::on_large_stack;
 use super::templates::Templates;
+use super::wanted::Wanted;
 
 /// A site, as it is served.
 ///
@@ -64,8 +65,8 @@ pub struct Site {
     pub(super) config_value: Value,
     /// The last good version of each article by its files, drafts too.
     pub(super) articles: BTreeMap<String, Arc<Article>>,
-    /// The articles that cannot be taken in as they are, by their files, with the address that each wants where it can be told.
-    pub(super) broken: BTreeMap<String, Option<String>>,
+    /// The articles that cannot be taken in as they are, by their files, with what each wants to be where it can be told.
+    pub(super) broken: BTreeMap<String, Option<Wanted>>,
     /// What was there in an earlier life and may still be: it cannot be read.
     pub(super) missing: BTreeMap<String, Part>,
     /// The articles that want an address and may have one, by their files.

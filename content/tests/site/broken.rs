@@ -56,6 +56,44 @@ fn an_article_that_was_never_good_is_not_there() {
 }
 
 #[test]
+fn an_article_that_was_never_good_says_so_where_it_is_to_be() {
+    let folder = Folder::of(&[("content/b.md", "# B\n")]);
+    let mut site = folder.load();
+    assert_eq!(status(&site, "/fresh/"), 404);
+    save(&folder, &mut site, "content/fresh.md", "---\ntitle: [oops\n---\nText.\n");
+    save(&folder, &mut site, "content/c.md", "---\nslug: other\ndate: soon\n---\nText.\n");
+    save(&folder, &mut site, "content/plan.md", "---\ndrafts: true\n---\nText.\n");
+    save(&folder, &mut site, "content/b.md", "---\ntitle: [oops\n---\nText.\n");
+    let table = [
+        ("/fresh/", 404, &["fresh.md:2"][..]),
+        ("/fresh", 404, &["fresh.md:2"]),
+        ("/other/", 404, &["c.md:3"]),
+        ("/plan/", 404, &[]),
+        ("/nothing/", 404, &[]),
+        ("/", 200, &["c.md:3", "fresh.md:2"]),
+        ("/tags/", 200, &[]),
+        ("/b/", 200, &[]),
+    ];
+    let shown = |site: &Site, url: &str| {
+        let page = page(site, url);
+        let body = String::from_utf8(page.body.to_vec()).unwrap();
+        let names = ["b.md:2", "c.md:3", "fresh.md:2", "plan.md"];
+        (page.status, names.into_iter().filter(|name| body.contains(name)).collect::<Vec<_>>())
+    };
+    for (url, status, names) in table {
+        assert_eq!(shown(&site, url), (status, names.to_vec()), "{url}");
+    }
+    save(&folder, &mut site, "content/c.md", "---\nslug: another\ndate: soon\n---\nText.\n");
+    assert_eq!((shown(&site, "/other/"), shown(&site, "/another/").1), ((404, vec![]), vec!["c.md:3"]));
+    folder.remove("content/c.md");
+    save(&folder, &mut site, "content/fresh.md", "# Fresh\n");
+    site.update(&Changes::rescan());
+    assert_eq!((shown(&site, "/fresh/"), shown(&site, "/")), ((200, vec![]), (200, vec![])));
+    let (site, _) = folder.load_with(SiteOptions { drafts: true, ..SiteOptions::default() });
+    assert_eq!(shown(&site, "/plan/"), (404, vec!["plan.md"]), "a preview shows drafts");
+}
+
+#[test]
 fn a_json_alone_is_a_problem() {
     let folder = Folder::of(&[("content/a/a.json", "{}")]);
     let (mut site, report) = folder.load_with(SiteOptions::default());

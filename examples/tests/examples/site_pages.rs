@@ -141,6 +141,31 @@ fn an_edited_article_shows_without_a_reload() {
     server.shutdown();
 }
 
+#[test]
+#[ignore = "needs Chromium: just test-browser"]
+fn a_new_article_that_does_not_parse_says_so_where_it_is_to_be() {
+    let folder = Folder::new();
+    let server = folder.serve("127.0.0.1:0");
+    let browser = Browser::start();
+    let window = browser.first_window();
+    window.go(&url(server.addr(), "/"));
+    window.wait_for(LIVE, "live");
+    folder.write("content/fresh.md", "---\ntitle: [oops\n---\n");
+    let asked = "(() => { const asked = new XMLHttpRequest(); asked.open('GET', '/fresh/', false); asked.send(); return asked.responseText; })()";
+    window.wait_for(&format!("{asked}.includes('fresh.md')"), true);
+    for path in ["/", "/fresh/"] {
+        window.go(&url(server.addr(), path));
+        window.wait_for(LIVE, "live");
+        window.wait_for(&is_seen("content/fresh.md:2"), true);
+        window.screenshot(if path == "/" { "site-not-yet-index.png" } else { "site-not-yet.png" });
+    }
+    folder.write("content/fresh.md", "# Fresh\n\nMended.\n");
+    window.wait_for(&is_seen("Mended."), true);
+    window.wait_for(&is_seen("content/fresh.md"), false);
+    drop(browser);
+    server.shutdown();
+}
+
 /// What a page shows beside its text: a new stylesheet, site.json and base template.
 #[test]
 #[ignore = "needs Chromium: just test-browser"]
