@@ -307,6 +307,20 @@ fn dumps_show_each_part_of_a_file() {
     let bad = data.run(&["dump", index.to_str().expect("text")]);
     assert_eq!(bad.code, 1);
     assert!(bad.out.starts_with("bad: the checksum does not match"), "{}", bad.out);
+
+    for (name, text) in
+        [("notes.txt", "no segment ".repeat(20)), ("short", "x".into()), ("notes.idx", "none".into())]
+    {
+        let other = data.0.join(name);
+        fs::write(&other, text).expect("written");
+        let other = other.to_str().expect("text");
+        let ran = data.run(&["dump", other, "--hex"]);
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+        assert_eq!(ran.err, format!("sws: {other}: this is no segment and no index of a log\n"));
+    }
+    // A segment is known by its name when its first bytes are gone.
+    fs::write(&path, "no segment ".repeat(20)).expect("written");
+    assert!(data.run(&["dump", name]).out.starts_with("header at byte 0: bad: the magic bytes"));
 }
 
 #[test]
@@ -381,12 +395,22 @@ fn repair_says_what_it_does_and_keeps_what_it_cuts() {
     let payloads: Vec<_> = shown.lines().filter_map(|line| line.split("  ").nth(2)).collect();
     assert_eq!(payloads, ["zero", "one", "again"]);
 
-    let whole = data.run(&["repair", "orders", "0"]);
+    let sound = fs::read(&path).expect("it is there");
+    for args in [&["repair", "orders", "0"][..], &["repair", "orders", "0", "--yes"]] {
+        assert_eq!(data.ok(args), "orders/0 is sound: nothing to do, next offset 3\n");
+        assert_eq!(fs::read(&path).expect("it is there"), sound, "{args:?}");
+    }
+    // One that takes nothing for want of a person who has looked is not sound, though nothing is to be cut.
+    fs::write(data.partition("orders", 0).join("poisoned"), "a sync failed").expect("written");
+    let asked = data.run(&["repair", "orders", "0"]);
+    assert_eq!(asked.code, 1);
+    assert!(asked.out.contains("orders/0 takes nothing: a sync failed"), "{}", asked.out);
     assert!(
-        whole.out.contains("no last segment of orders/0 is torn or damaged: nothing to cut, next offset 3"),
+        asked.out.contains("no last segment of orders/0 is torn or damaged: nothing to cut, next offset 3"),
         "{}",
-        whole.out
+        asked.out
     );
+    assert!(data.ok(&["repair", "orders", "0", "--yes"]).ends_with("orders/0 goes on with offset 3\n"));
 }
 
 #[test]

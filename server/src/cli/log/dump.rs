@@ -8,7 +8,8 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use sws_content::segment::{
-    FOOTER_BYTES, HEADER_BYTES, Index, RecordRef, ScanEnd, SegmentHeader, TailVerdict, judge_tail,
+    FOOTER_BYTES, FormatError, HEADER_BYTES, Index, IndexError, RecordRef, ScanEnd, SegmentHeader,
+    TailVerdict, judge_tail,
 };
 use sws_content::storage::{StdStorage, StorageFile, read_file, read_full_at};
 
@@ -47,6 +48,9 @@ fn dump_segment(args: &DumpArgs, out: &mut dyn Write) -> Result<Outcome, Failure
     let path = &args.file;
     let file = File::open(path).map_err(Failure::of_file(path))?;
     let (bytes, header) = read_header(path, &file)?;
+    if matches!(header, Err(FormatError::Magic | FormatError::Truncated)) {
+        require_name(path)?;
+    }
     let base = match (folder::base_of(path), &header) {
         (Some(base), _) => base,
         (None, Ok(header)) => header.base_offset,
@@ -81,11 +85,19 @@ fn dump_segment(args: &DumpArgs, out: &mut dyn Write) -> Result<Outcome, Failure
     }
 }
 
-fn read_header(path: &Path, file: &File) -> Result<(Vec<u8>, Result<SegmentHeader, String>), Failure> {
+/// Fails for a file that does not begin as a file of a log does, and has no such name either: it is none, and nothing of it is torn.
+fn require_name(path: &Path) -> Result<(), Failure> {
+    match folder::base_of(path) {
+        Some(_) => Ok(()),
+        None => Err(Failure::at(path.display(), "this is no segment and no index of a log")),
+    }
+}
+
+fn read_header(path: &Path, file: &File) -> Result<(Vec<u8>, Result<SegmentHeader, FormatError>), Failure> {
     let mut bytes = vec![0; HEADER_BYTES];
     let filled = read_full_at(file, &mut bytes, 0).map_err(Failure::of_file(path))?;
     bytes.truncate(filled);
-    let header = SegmentHeader::decode(&bytes).map_err(|error| error.to_string());
+    let header = SegmentHeader::decode(&bytes);
     Ok((bytes, header))
 }
 
@@ -199,10 +211,14 @@ fn show_end(args: &DumpArgs, file: &File, end: &ScanEnd, out: &mut dyn Write) ->
 fn dump_index(args: &DumpArgs, out: &mut dyn Write) -> Result<Outcome, Failure> {
     let path = &args.file;
     let bytes = read_file(&StdStorage, path, INDEX_BYTES_MAX).map_err(Failure::of_file(path))?;
+    let index = Index::decode(&bytes);
+    if matches!(index, Err(IndexError::Magic | IndexError::Length)) {
+        require_name(path)?;
+    }
     if args.hex {
         write!(out, "{}", units::hexdump(0, &bytes))?;
     }
-    let index = match Index::decode(&bytes) {
+    let index = match index {
         Ok(index) => index,
         Err(error) => {
             writeln!(out, "bad: {error}; it is made again from its segment when the log is opened")?;

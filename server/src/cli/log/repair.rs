@@ -46,6 +46,11 @@ pub(super) fn repair(data: &Path, args: &RepairArgs, out: &mut dyn Write) -> Res
     let found = found.iter().find(|one| one.topic == args.topic && one.partition == args.partition);
     let found = found.ok_or_else(|| Failure::at(&place, "it was deleted meanwhile"))?;
     let cut = find_cut(found)?;
+    if cut.is_none() && found.damage().next().is_none() {
+        let next = found.segments.last().map_or(0, |last| last.next);
+        writeln!(out, "{place} is sound: nothing to do, next offset {next}")?;
+        return Ok(Outcome::Done);
+    }
     explain(found, cut.as_ref(), args.yes, out)?;
     if !args.yes {
         writeln!(out, "nothing was changed; with --yes this is done, and producers are let in again")?;
