@@ -69,6 +69,16 @@ impl Inotify {
         }
     }
 
+    /// Watches the folder in which the root stands, for the root's own removal: of a folder that somebody has open or stands in, the
+    /// kernel does not say itself that it is gone. None where that cannot be.
+    pub(super) fn watch_above(&self, root: &Path) -> Option<Above> {
+        let root = fs::canonicalize(root).ok()?;
+        let name = root.file_name()?.to_owned();
+        let wd =
+            inotify::add_watch(&*self.fd, root.parent()?, WatchFlags::DELETE | WatchFlags::ONLYDIR).ok()?;
+        Some(Above { wd, name })
+    }
+
     /// Ends a watch; the kernel may have ended it already.
     pub(super) fn forget(&self, wd: Wd) {
         let _ = inotify::remove_watch(&*self.fd, wd);
@@ -146,6 +156,19 @@ impl Inotify {
             Errno::NOSPC => Placing::Limit(limit(LimitKind::Watches, place)),
             _ => Placing::Skip,
         })
+    }
+}
+
+/// The watch above the root.
+pub(super) struct Above {
+    wd: Wd,
+    name: OsString,
+}
+
+impl Above {
+    /// Whether an event says that the root is gone.
+    pub(super) fn says_gone(&self, event: &Event) -> bool {
+        (event.wd, event.kind) == (self.wd, EventKind::Delete) && event.name == self.name
     }
 }
 

@@ -10,6 +10,7 @@
 //! - A file that is being written is not told of before its writer closes it, nor told removed while its new version is written.
 //! - What is in a new folder is told, also what was made before its watch was placed, at any depth.
 //! - Watches follow folders that move within the tree and end with those that leave it.
+//! - The root's end is told also when somebody has the folder open: the folder above it is watched for that, where it may be read.
 //! - Lost events (the kernel's queue was full), a root that was replaced and more changes than are counted become a
 //!   [rescan](Batch::rescan), with all watches placed anew.
 //! - At the kernel's limit of watches it goes on with those it has, [says so](Batch::degraded), and knows
@@ -37,7 +38,7 @@ pub use error::{LimitKind, WatchError, WatchLimit};
 pub use ignore::Ignore;
 pub use options::{Batch, WatchOptions};
 
-use self::inotify::{Inotify, ScanBounds};
+use self::inotify::{Above, Inotify, ScanBounds};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -70,6 +71,7 @@ const SWARM_PAUSE: Duration = Duration::from_millis(2);
 pub struct Watcher {
     inotify: Inotify,
     root: PathBuf,
+    above: Option<Above>,
     options: WatchOptions,
     tracker: Tracker,
 }
@@ -101,7 +103,11 @@ impl Watcher {
         if scan.folders.is_empty() {
             return Err(WatchError::RootGone { root });
         }
-        Ok(Watcher { inotify, root, tracker: Tracker::new(options.clone(), scan), options })
+        let above = {
+            let (inotify, root) = (inotify.clone(), root.clone());
+            on_pool(&root.clone(), move || inotify.watch_above(&root))?
+        };
+        Ok(Watcher { inotify, root, above, tracker: Tracker::new(options.clone(), scan), options })
     }
 
     /// The root, as it was given.
@@ -183,7 +189,11 @@ impl Watcher {
     fn read_events(&mut self) -> Result<(), WatchError> {
         let now = sws_runtime::turn_time();
         let tracker = &mut self.tracker;
-        let read = self.inotify.read(|event| tracker.on_event(event, now));
+        let above = self.above.as_ref();
+        let read = self.inotify.read(|event| match above.is_some_and(|above| above.says_gone(&event)) {
+            true => tracker.renew(now),
+            false => tracker.on_event(event, now),
+        });
         match read {
             Ok(true) => self.tracker.on_caught_up(),
             Ok(false) => {}

@@ -183,6 +183,33 @@ fn a_root_that_goes_is_an_error_and_a_root_that_comes_a_rescan() {
 }
 
 #[test]
+fn a_root_that_somebody_has_open_goes_and_comes() {
+    on_fiber(|| {
+        let mut watched = Watched::new();
+        let root = watched.folder.root();
+        for round in 0..20 {
+            let open = fs::File::open(&root).unwrap();
+            fs::remove_dir_all(&root).unwrap();
+            if round % 2 == 0 {
+                let gone = loop {
+                    match watched.watcher.next_within(PATIENCE) {
+                        Ok(batch) => assert!(batch.is_some(), "the root's end is told"),
+                        Err(error) => break error,
+                    }
+                };
+                assert!(matches!(gone, WatchError::RootGone { .. }), "{gone}");
+            }
+            fs::create_dir_all(root.join("content")).unwrap();
+            // Where it was away too briefly to be missed, only its end may be told before.
+            while !matches!(watched.watcher.next_within(PATIENCE), Ok(Some(batch)) if batch.rescan) {}
+            watched.write("content/a.md", "a");
+            assert_eq!(watched.take_all().changed, paths(&["content/a.md"]), "round {round}");
+            drop(open);
+        }
+    });
+}
+
+#[test]
 fn a_root_that_is_replaced_is_a_rescan() {
     on_fiber(|| {
         let mut watched = Watched::new();
