@@ -4,6 +4,8 @@
 mod fixture;
 #[path = "site/odd.rs"]
 mod odd;
+#[path = "site/roots.rs"]
+mod roots;
 
 use fixture::Folder;
 use std::fs;

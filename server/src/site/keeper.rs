@@ -238,6 +238,9 @@ impl Keeper {
     fn take_in(&mut self, changes: Changes) -> Result<(), Cancelled> {
         let shared = Arc::clone(&self.shared);
         let taken = self.on_pool(move || {
+            if changes.rescan {
+                shared.renew_files();
+            }
             let batch = shared.read_blocking(Site::reader).read(&changes);
             let applied = shared.write().apply(batch);
             shared.taken(applied.changes)

@@ -30,7 +30,7 @@ pub(super) fn page(shared: &Shared, ctx: &Context) -> Response {
     match shared.read(|site| site.render(request.path(), &query)) {
         Ok(Answer::Page(page)) => rendered(ctx, &page),
         Ok(Answer::File(file)) => {
-            shared.files.answer_file(request, &file.name, HeaderValue::from_static(NO_CACHE))
+            shared.files().answer_file(request, &file.name, HeaderValue::from_static(NO_CACHE))
         }
         Err(Cancelled) => Response::reason(StatusCode::SERVICE_UNAVAILABLE),
     }

@@ -23,7 +23,7 @@ pub(super) struct Shared {
     pub(super) id: u64,
     site: RwLock<Site>,
     pub(super) root: PathBuf,
-    pub(super) files: ServeDir,
+    files: Mutex<ServeDir>,
     pub(super) log: Log,
     /// The topic of the log that has the changes.
     pub(super) topic: &'static str,
@@ -107,7 +107,7 @@ impl Shared {
             id,
             root: site.root().to_owned(),
             site: RwLock::new(site),
-            files,
+            files: Mutex::new(files),
             log,
             topic,
             drafts,
@@ -121,6 +121,18 @@ impl Shared {
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The files of the site's folder.
+    pub(super) fn files(&self) -> ServeDir {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Serves the files of the folder that stands there now, on a thread that may block: another may have come in its place.
+    pub(super) fn renew_files(&self) {
+        if let Ok(files) = ServeDir::new(&self.root) {
+            *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files;
+        }
     }
 
     /// Looks at the site. While changes are taken in, this fiber waits and the worker does not.

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// After this nothing comes any more, and the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -195,7 +195,10 @@ impl Listener {
     pub fn next(&mut self) -> Event {
         let mut event = Event::default();
         let mut line = String::new();
+        let begin = Instant::now();
         loop {
+            // A stream that has nothing to tell says that it is alive.
+            assert!(begin.elapsed() < PATIENCE, "an event in time");
             line.clear();
             assert_ne!(
                 self.reader.read_line(&mut line).expect("an event in time"),
