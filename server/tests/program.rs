@@ -345,18 +345,25 @@ fn what_cannot_be_served_is_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("bound");
     let addr = taken.local_addr().expect("an address").to_string();
     let (dir, file, absent) = (path(""), path("file"), path("absent"));
-    let table: [(&[&str], i32, &str); 11] = [
+    let table: [(&[&str], i32, &str); 14] = [
         (&["serve", &absent], 1, "there is no such folder"),
         (&["serve", &file], 1, "it is not a folder"),
-        (&["serve", &dir, "--listen", &addr], 1, "another program listens there"),
-        (&["serve", &dir, "--listen", "127.0.0.1:0", "--admin", &addr], 1, "another program listens there"),
+        (&["serve", &dir, "--listen", &addr], 1, "another program listens there; --listen names another"),
+        (
+            &["serve", &dir, "--listen", "127.0.0.1:0", "--admin", &addr],
+            1,
+            "another program listens there; --admin names another",
+        ),
+        (&["serve", &dir, "--listen", "8081"], 1, "; --listen wants one such as 127.0.0.1:8081"),
         (&["serve", &dir, "--listen", &addr, "--workers", "2"], 1, "another program listens there"),
         (&["serve", &dir, "--listen", "127.0.0.1:99999"], 1, "is not an address to listen on"),
         (&["serve"], 2, "<DIR>"),
         (&["serve", &dir, "--workers", "0"], 2, "--workers"),
         (&["serve", &dir, "--idle-timeout", "soon"], 2, "a number of seconds"),
         (&["serve", &dir, "--cache-control", "a\nb"], 2, "--cache-control"),
-        (&["sever"], 2, "sever"),
+        (&["serve", &dir, "--lisen", "x"], 2, "(`sws serve --help` says what may be said)"),
+        (&["log", "tail", "x", "--last", "y"], 2, "(`sws log tail --help` says what may be said)"),
+        (&["sever"], 2, "(`sws --help` says"),
     ];
     for (args, code, text) in table {
         assert_refused(&run(args), code, text);
@@ -365,6 +372,31 @@ fn what_cannot_be_served_is_one_line() {
     assert!(help.status.success() && help.stderr.is_empty());
     assert!(String::from_utf8_lossy(&help.stdout).contains("doctor"));
     assert_eq!(run(&[]).status.code(), Some(2));
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_is_one_line() {
+    let folder = Folder::new();
+    fs::create_dir_all(folder.path("site/content")).expect("made");
+    folder.write("file", "");
+    let path = |name: &str| folder.path(name).to_str().expect("text").to_owned();
+    let (site, file, below, data) = (path("site"), path("file"), path("file/below"), path("data"));
+    let (_held, _) = sws::Log::open(&data).expect("a log");
+    let table = [
+        (&file, format!("sws: the log's folder {file} could not be made: it is no folder\n")),
+        (&below, format!("sws: the log's folder {below} could not be made: Not a directory (os error 20)\n")),
+        (
+            &data,
+            format!(
+                "sws: another process, perhaps a server, has the log in {data} open; \
+                 stop it first, or name another folder (--data says where the log is)\n"
+            ),
+        ),
+    ];
+    for (data, text) in table {
+        assert_refused(&run(&["serve", &site, "--listen", "127.0.0.1:0", "--data", data]), 1, &text);
+    }
+    assert_refused(&run(&["log", "create", "x", "--data", &file]), 1, "could not be made: it is no folder");
 }
 
 /// The program as another user, if this one may; with so many KiB of locked memory.

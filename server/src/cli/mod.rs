@@ -7,9 +7,11 @@ mod serve;
 mod serve_site;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
+use sws_content::log::OpenError;
 
 /// The exit code of arguments that make no sense.
 const USAGE: u8 = 2;
@@ -34,7 +36,8 @@ enum Command {
 
 /// Does what the arguments say; the first is the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match Args::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    match Args::try_parse_from(&args) {
         Ok(Args { command: Command::Serve(args) }) => match serve::serve(&args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -44,20 +47,49 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         },
         Ok(Args { command: Command::Doctor }) => doctor::doctor(),
         Ok(Args { command: Command::Log(args) }) => log::log(&args),
-        Err(error) => usage(&error),
+        Err(error) => usage(&error, &args),
     }
 }
 
 /// Help that was asked for is printed whole; a mistake is one line.
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
     let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if asked || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         // Nobody reads it if it cannot be written.
         let _ = error.print();
     } else {
-        eprintln!("sws: {} (`sws --help` says what may be said)", one_line(&error.to_string()));
+        let command = named(args);
+        eprintln!("sws: {} (`{command} --help` says what may be said)", one_line(&error.to_string()));
     }
     if asked { ExitCode::SUCCESS } else { ExitCode::from(USAGE) }
+}
+
+/// The command that arguments name, as far as they name one.
+fn named(args: &[OsString]) -> String {
+    let all = Args::command();
+    let (mut command, mut name) = (&all, all.get_name().to_owned());
+    for arg in args.iter().skip(1) {
+        if let Some(below) = command.find_subcommand(arg) {
+            command = below;
+            name = format!("{name} {}", below.get_name());
+        }
+    }
+    name
+}
+
+/// Why a log was not opened, and what may be done if another process has it.
+fn not_opened(data: &Path, error: &OpenError, hint: &str) -> String {
+    let dir = data.display();
+    match error {
+        OpenError::Locked { .. } => {
+            format!("another process, perhaps a server, has the log in {dir} open; {hint}")
+        }
+        OpenError::Storage { path, source } if path == data && !data.is_dir() => {
+            let why = if data.exists() { "it is no folder".to_owned() } else { source.to_string() };
+            format!("the log's folder {dir} could not be made: {why}")
+        }
+        error => error.to_string(),
+    }
 }
 
 /// The first paragraph of clap's message, as one line without its `error: `.
@@ -74,7 +106,23 @@ mod tests {
 
     #[test]
     fn the_arguments_fit_together() {
-        <Args as clap::CommandFactory>::command().debug_assert();
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_mistake_names_the_help_of_its_command() {
+        let table: [(&[&str], &str); 6] = [
+            (&["sws"], "sws"),
+            (&["sws", "serf"], "sws"),
+            (&["sws", "serve", "log"], "sws serve"),
+            (&["sws", "log", "tial"], "sws log"),
+            (&["sws", "log", "tail", "--last", "x"], "sws log tail"),
+            (&["sws", "log", "--data", "x", "tail", "serve"], "sws log tail"),
+        ];
+        for (args, command) in table {
+            let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+            assert_eq!(named(&args), command, "{args:?}");
+        }
     }
 
     #[test]

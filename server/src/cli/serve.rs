@@ -101,8 +101,10 @@ pub enum Failure {
     Folder(PathBuf, io::Error),
     /// The site.
     Site(SiteError),
-    /// The log of the site.
-    Log(OpenError),
+    /// The log of the site, in this folder.
+    Log(PathBuf, OpenError),
+    /// The address that this option has named.
+    Listen(&'static str, ServeError),
     /// The server.
     Serve(ServeError),
 }
@@ -125,7 +127,20 @@ impl fmt::Display for Failure {
                 dir.display()
             ),
             Failure::Site(error) => error.fmt(f),
-            Failure::Log(error) => error.fmt(f),
+            Failure::Log(data, error) => {
+                let hint = "stop it first, or name another folder (--data says where the log is)";
+                f.write_str(&super::not_opened(data, error, hint))
+            }
+            Failure::Listen(option, error) => {
+                error.fmt(f)?;
+                match error {
+                    ServeError::Address { .. } => write!(f, "; {option} wants one such as 127.0.0.1:8081"),
+                    ServeError::Bind { source, .. } if source.kind() == ErrorKind::AddrInUse => {
+                        write!(f, "; {option} names another address")
+                    }
+                    _ => Ok(()),
+                }
+            }
             Failure::Serve(error) => error.fmt(f),
         }
     }
@@ -161,10 +176,11 @@ pub fn serve(args: &ServeArgs) -> Result<(), Failure> {
 }
 
 /// The server, listening.
-pub fn bound(args: &ServeArgs) -> Result<Server, ServeError> {
-    let mut server = Server::bind(args.listen.as_str())?.workers(args.workers as usize)?;
+pub fn bound(args: &ServeArgs) -> Result<Server, Failure> {
+    let server = Server::bind(args.listen.as_str()).and_then(|server| server.workers(args.workers as usize));
+    let mut server = server.map_err(|error| Failure::Listen("--listen", error))?;
     if let Some(addr) = &args.admin {
-        server = server.admin(addr.as_str())?;
+        server = server.admin(addr.as_str()).map_err(|error| Failure::Listen("--admin", error))?;
     }
     Ok(server.limits(http_limits(args)).config(config(args)))
 }

@@ -29,7 +29,7 @@ fn data_dir(args: &ServeArgs) -> io::Result<PathBuf> {
 pub fn serve_site(args: &ServeArgs) -> Result<(), Failure> {
     let data = data_dir(args).map_err(|error| Failure::Folder(args.dir.clone(), error))?;
     let server = bound(args)?;
-    let (log, recovered) = Log::open(&data).map_err(Failure::Log)?;
+    let (log, recovered) = Log::open(&data).map_err(|error| Failure::Log(data.clone(), error))?;
     let site = SiteOptions {
         drafts: args.drafts,
         url: Some(format!("http://{}", server.addr())),

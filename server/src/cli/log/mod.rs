@@ -162,11 +162,6 @@ fn with_log<T: 'static>(
 
 /// Why the log was not opened, and what may be done all the same.
 fn opening(data: &Path, error: &OpenError) -> Failure {
-    match error {
-        OpenError::Locked { .. } => Failure::Said(format!(
-            "another process, perhaps a server, has the log in {} open; stop it first (topics, tail, verify and dump work beside it)",
-            data.display()
-        )),
-        error => Failure::Said(error.to_string()),
-    }
+    let hint = "stop it first (topics, tail, verify and dump work beside it)";
+    Failure::Said(super::not_opened(data, error, hint))
 }
