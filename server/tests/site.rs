@@ -369,6 +369,10 @@ fn topics_are_open_as_the_site_says() {
     assert_eq!((say("inner", ""), program.get("/topics/inner/0").status), (401, 401));
     assert_eq!((say("inner", bearer), say("inner", "Authorization: Bearer other\r\n")), (200, 401));
     assert_eq!((say("site", ""), say("site", bearer)), (403, 403), "the changes are the site's own");
+    for headers in ["", bearer] {
+        let refused = program.request("POST", "/topics/site", &format!("{json}{headers}"), r#"{"text":"a"}"#);
+        assert!(refused.body.contains("the topic `site` is written by the server alone"), "{}", refused.body);
+    }
     assert_eq!((program.get("/topics/site/0").status, program.get("/topics").status), (200, 401));
     assert_eq!(program.request("GET", "/topics", bearer, "").status, 200);
     assert_eq!(program.get("/-/admin").status, 401);

@@ -74,7 +74,7 @@ pub struct ServeArgs {
     /// Of a site: show drafts too.
     #[arg(long)]
     pub drafts: bool,
-    /// Of a site: the bearer token of who may do everything.
+    /// Of a site: the bearer token of who may do everything, but write to the topic `site`, which the server alone does.
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
 }

@@ -75,8 +75,8 @@ const LIVE_SCRIPT: &str = "/-/live.js";
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct LiveSiteOptions {
-    /// Who knows this bearer token may do everything with the log's topics and see the admin page. Without one, the admin page is for
-    /// requests from this machine, and topics cannot be made or deleted over the network.
+    /// Who knows this bearer token may do everything with the log's topics and see the admin page; but the topic `site` is written by the
+    /// server alone. Without one, the admin page is for requests from this machine, and topics cannot be made or deleted over the network.
     pub token: Option<String>,
     /// How the site is loaded and shown.
     pub site: SiteOptions,
@@ -192,11 +192,13 @@ fn may(shared: &Shared, ctx: &Context, topic: &str, access: Access) -> Result<()
     if is_open {
         return Ok(());
     }
-    let refusal = match shared.token.is_some() && !is_own {
-        true => Response::from(Problem::new(Code::Unauthorized, "a bearer token is asked for here")),
-        false => Response::from(Problem::new(Code::Forbidden, "this topic is not open to visitors")),
-    };
-    Err(refusal)
+    Err(Response::from(match shared.token.is_some() {
+        _ if is_own => {
+            Problem::new(Code::Forbidden, format!("the topic `{topic}` is written by the server alone"))
+        }
+        true => Problem::new(Code::Unauthorized, "a bearer token is asked for here"),
+        false => Problem::new(Code::Forbidden, "this topic is not open to visitors"),
+    }))
 }
 
 impl fmt::Debug for LiveSite {
