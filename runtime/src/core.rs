@@ -144,5 +144,5 @@ pub(crate) fn try_with<R>(f: impl FnOnce(&Core) -> R) -> Option<R> {
 /// Off a worker's thread.
 #[inline]
 pub(crate) fn with<R>(f: impl FnOnce(&Core) -> R) -> R {
-    try_with(f).expect("no sws runtime runs on this thread")
+    try_with(f).expect("no sws runtime runs on this thread; call this on a fiber: in a handler, or by go(..)")
 }

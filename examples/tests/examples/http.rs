@@ -11,6 +11,28 @@ fn hello() {
     server.stop();
 }
 
+#[test]
+fn orders() {
+    let data = std::env::temp_dir().join(format!("sws-example-orders-{}", std::process::id()));
+    let args = ["--listen", "127.0.0.1:0", "--data", data.to_str().expect("text")];
+    let server = Server::start_with("orders", &args);
+    // The topic is made as the server begins: until it is, there is none.
+    let first = loop {
+        let answer = server.ask("POST", "/orders", "", b"two tickets");
+        if answer.status != 404 {
+            break answer;
+        }
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    };
+    assert_eq!((first.status, first.text()), (200, "order 0\n"));
+    server.stop();
+    let server = Server::start_with("orders", &args);
+    assert_eq!(server.ask("POST", "/orders", "", b"a programme").text(), "order 1\n");
+    assert_eq!(server.get("/orders").text(), "two tickets\na programme\n");
+    server.stop();
+    std::fs::remove_dir_all(data).expect("it is there");
+}
+
 const JSON: &str = "Content-Type: application/json\r\n";
 
 #[test]

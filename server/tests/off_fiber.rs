@@ -1,0 +1,33 @@
+//! What waits is called on a fiber. Who calls it elsewhere is told where that is.
+
+use std::panic::catch_unwind;
+use std::sync::mpsc;
+use std::time::Duration;
+use sws::runtime::sleep;
+use sws::{Router, Server};
+
+const WHERE: &str = "call this on a fiber: in a handler, or by go(..)";
+
+/// What a wait says that cannot be.
+fn said_of_a_wait() -> String {
+    let panic = catch_unwind(|| sleep(Duration::ZERO)).expect_err("it cannot wait");
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast::<&str>().expect("a text").to_string(),
+    }
+}
+
+#[test]
+fn a_wait_says_where_it_is_to_be_called() {
+    let (told, said) = mpsc::channel();
+    let running = Server::bind("127.0.0.1:0").expect("bound").spawn(move || {
+        // On a worker's thread, and no fiber yet.
+        told.send(said_of_a_wait()).expect("somebody listens");
+        Router::new()
+    });
+    let on_a_worker = said.recv().expect("it was told");
+    running.expect("it serves").shutdown();
+    assert!(on_a_worker.contains(WHERE), "{on_a_worker}");
+    let elsewhere = said_of_a_wait();
+    assert!(elsewhere.contains(WHERE), "{elsewhere}");
+}
