@@ -9,8 +9,9 @@ mod roots;
 
 use fixture::Folder;
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 #[test]
 fn pages_files_and_what_is_not_there() {
@@ -296,9 +297,17 @@ fn content_that_cannot_be_read_is_an_end_with_one_line() {
         command = Command::new("setpriv");
         command.args(["--bounding-set", "-dac_override,-dac_read_search", env!("CARGO_BIN_EXE_sws")]);
     }
-    let output = command.arg("serve").arg(folder.path("")).args(["--listen", "127.0.0.1:0"]).output();
+    command.arg("serve").arg(folder.path("")).args(["--listen", "127.0.0.1:0"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
+    let mut served = [0];
+    // One that serves says so, and does not end.
+    let len = child.stdout.as_mut().expect("piped").read(&mut served).expect("read");
+    if len != 0 {
+        child.kill().expect("killed");
+    }
     permit(0o755);
-    let output = output.expect("started");
+    assert_eq!(len, 0, "it serves what it cannot read");
+    let output = child.wait_with_output().expect("ended");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
     let wanted = format!("cannot read {}: Permission denied", content.display());
