@@ -155,11 +155,11 @@ impl Sockets {
     ) {
         let (number, entry) = conn.update(|state| (state.route, state.entry));
         let Some(route) = self.route(number) else { return };
-        self.calling.set(Some(conn.id()));
+        let outer = self.calling.replace(Some(conn.id()));
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             without_waits(|| f(&*route, entry, &mut Socket::new(conn.reborrow(), self)));
         }));
-        self.calling.set(None);
+        self.calling.set(outer);
         if let Err(payload) = outcome {
             self.panics.set(self.panics.get() + 1);
             drop_quietly(payload);
