@@ -4,10 +4,10 @@ mod log_common;
 
 use log_common::*;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use sws_content::log::*;
 use sws_content::segment::{Decoded, decode_record};
-use sws_runtime::{Config, Runtime, go, sleep};
+use sws_runtime::{Config, Runtime, cancel_fiber, dump_fibers, go, sleep};
 
 #[test]
 fn what_was_acknowledged_is_there_after_opening_again() {
@@ -275,6 +275,57 @@ fn other_workers_reach_it() {
     });
     home.run();
     assert_eq!(other.join().expect("no panic"), 0);
+}
+
+#[test]
+fn who_waits_from_afar_and_is_cancelled_leaves_nobody_waiting() {
+    let folder = Folder::new();
+    let log = open(&folder);
+    let home = Runtime::new(Config::default()).expect("a runtime");
+    let handle = home.handle();
+    let other = std::thread::spawn({
+        let log = log.clone();
+        move || {
+            on_worker(move || {
+                while log.topic("t").is_err() {
+                    sleep(Duration::from_millis(1)).expect("not cancelled");
+                }
+                let fibers = || {
+                    let (tell, heard) = std::sync::mpsc::channel();
+                    handle
+                        .invoke(move || tell.send(sws_runtime::stats().fibers).expect("heard"))
+                        .expect("it runs");
+                    heard.recv_timeout(Duration::from_secs(20)).expect("an answer")
+                };
+                let reach = |count: usize, what: &str| {
+                    let begin = Instant::now();
+                    while fibers() != count {
+                        assert!(begin.elapsed() < Duration::from_secs(20), "{what}: {}", fibers());
+                        sleep(Duration::from_millis(1)).expect("not cancelled");
+                    }
+                };
+                let at_rest = fibers();
+                let waiting = log.clone();
+                let asker = go("asks", move || {
+                    let hour = Duration::from_secs(3600);
+                    waiting.fetch_wait("t", 0, 0, FetchMax::default(), hour).map(drop)
+                });
+                reach(at_rest + 1, "it waits there");
+                let ours =
+                    dump_fibers().into_iter().find(|fiber| fiber.name == "asks").expect("it waits here");
+                cancel_fiber(ours.id);
+                assert!(matches!(asker.join(), Ok(Err(FetchError::Cancelled))));
+                reach(at_rest, "nobody waits there");
+                handle.shutdown();
+            })
+        }
+    });
+    let made = Rc::new(log);
+    home.enter(|| {
+        go("make", move || made.create_topic("t", TopicConfig::default()).expect("a topic"));
+    });
+    home.run();
+    other.join().expect("no panic");
 }
 
 #[test]
