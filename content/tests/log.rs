@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use sws_content::log::*;
 use sws_content::segment::{Decoded, decode_record};
-use sws_runtime::{Config, Runtime, cancel_fiber, dump_fibers, go, sleep};
+use sws_runtime::{Config, Handle, Runtime, cancel_fiber, dump_fibers, go, sleep};
 
 #[test]
 fn what_was_acknowledged_is_there_after_opening_again() {
@@ -287,12 +287,14 @@ fn who_waits_from_afar_and_is_cancelled_leaves_nobody_waiting() {
         let log = log.clone();
         move || {
             on_worker(move || {
+                // Also when something of the following fails.
+                let home = End(handle);
                 while log.topic("t").is_err() {
                     sleep(Duration::from_millis(1)).expect("not cancelled");
                 }
                 let fibers = || {
                     let (tell, heard) = std::sync::mpsc::channel();
-                    handle
+                    home.0
                         .invoke(move || tell.send(sws_runtime::stats().fibers).expect("heard"))
                         .expect("it runs");
                     heard.recv_timeout(Duration::from_secs(20)).expect("an answer")
@@ -316,7 +318,6 @@ fn who_waits_from_afar_and_is_cancelled_leaves_nobody_waiting() {
                 cancel_fiber(ours.id);
                 assert!(matches!(asker.join(), Ok(Err(FetchError::Cancelled))));
                 reach(at_rest, "nobody waits there");
-                handle.shutdown();
             })
         }
     });
@@ -326,6 +327,15 @@ fn who_waits_from_afar_and_is_cancelled_leaves_nobody_waiting() {
     });
     home.run();
     other.join().expect("no panic");
+}
+
+/// Ends a worker.
+struct End(Handle);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.shutdown();
+    }
 }
 
 #[test]
