@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use sws_content::log::{Acks, Entry, ProducerNumber};
 
 /// What a body says.
@@ -145,22 +146,6 @@ pub(super) fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
 }
 
 impl<'a> RawRecord<'a> {
-    /// Takes a member, if it is one of a record.
-    pub(super) fn take<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
-        match name {
-            "text" => self.text = value(map, name)?,
-            "base64" => self.base64 = value(map, name)?,
-            // Also `null` is a value.
-            "json" => self.json = Some(value(map, name)?),
-            "key" => self.key = value(map, name)?,
-            "tombstone" => self.tombstone = value(map, name)?,
-            "timestamp" => self.timestamp = value(map, name)?,
-            "partition" => self.partition = value(map, name)?,
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-
     fn has_any(&self) -> bool {
         let RawRecord { text, base64, json, key, tombstone, timestamp, partition } = self;
         text.is_some()
@@ -207,63 +192,85 @@ fn decode_base64(text: &str, field: &'static str) -> Result<Cow<'static, [u8]>, 
     BASE64.decode(text.as_bytes()).map(Cow::Owned).map_err(|_| wrong)
 }
 
-impl<'de> Deserialize<'de> for RawRecord<'de> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Members;
+/// An object whose members are taken one by one, and that has no others.
+pub(super) trait Members<'de>: Default {
+    /// What is said where there is something else.
+    const EXPECTED: &'static str;
+    /// What is said before the name of a member that it does not have.
+    const UNKNOWN: &'static str;
 
-        impl<'de> Visitor<'de> for Members {
-            type Value = RawRecord<'de>;
+    /// Takes a member, if it is one of it.
+    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error>;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a record: an object")
-            }
+    fn members<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Taking(PhantomData))
+    }
+}
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawRecord<'de>, A::Error> {
-                let mut record = RawRecord::default();
-                while let Some(Text(name)) = map.next_key()? {
-                    if !record.take(&name, &mut map)? {
-                        return Err(A::Error::custom(format_args!("a record has no member `{name}`")));
-                    }
-                }
-                Ok(record)
+struct Taking<T>(PhantomData<T>);
+
+impl<'de, T: Members<'de>> Visitor<'de> for Taking<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::EXPECTED)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+        let mut all = T::default();
+        while let Some(Text(name)) = map.next_key()? {
+            if !all.take(&name, &mut map)? {
+                return Err(A::Error::custom(format_args!("{} `{name}`", T::UNKNOWN)));
             }
         }
+        Ok(all)
+    }
+}
 
-        from.deserialize_map(Members)
+impl<'a> Members<'a> for RawRecord<'a> {
+    const EXPECTED: &'static str = "a record: an object";
+    const UNKNOWN: &'static str = "a record has no member";
+
+    fn take<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "text" => self.text = value(map, name)?,
+            "base64" => self.base64 = value(map, name)?,
+            // Also `null` is a value.
+            "json" => self.json = Some(value(map, name)?),
+            "key" => self.key = value(map, name)?,
+            "tombstone" => self.tombstone = value(map, name)?,
+            "timestamp" => self.timestamp = value(map, name)?,
+            "partition" => self.partition = value(map, name)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl<'de> Members<'de> for RawBody<'de> {
+    const EXPECTED: &'static str = "a record, or an object with `records`";
+    const UNKNOWN: &'static str = "a record has no member called";
+
+    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "records" => self.records = value(map, name)?,
+            "acks" => self.acks = value(map, name)?,
+            "producer" => self.producer = value(map, name)?,
+            "atomic" => self.atomic = value(map, name)?,
+            _ => return self.record.take(name, map),
+        }
+        Ok(true)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawRecord<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::members(from)
     }
 }
 
 impl<'de> Deserialize<'de> for RawBody<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = RawBody<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a record, or an object with `records`")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawBody<'de>, A::Error> {
-                let mut body = RawBody::default();
-                while let Some(Text(name)) = map.next_key()? {
-                    match &*name {
-                        "records" => body.records = value(&mut map, &name)?,
-                        "acks" => body.acks = value(&mut map, &name)?,
-                        "producer" => body.producer = value(&mut map, &name)?,
-                        "atomic" => body.atomic = value(&mut map, &name)?,
-                        _ if body.record.take(&name, &mut map)? => {}
-                        _ => {
-                            return Err(A::Error::custom(format_args!(
-                                "a record has no member called `{name}`"
-                            )));
-                        }
-                    }
-                }
-                Ok(body)
-            }
-        }
-
-        from.deserialize_map(Members)
+        Self::members(from)
     }
 }

@@ -1,10 +1,9 @@
 //! What the client of a log's WebSocket asks for.
 
-use super::decode::{RawProducer, RawRecord, Text, value};
-use serde::de::{Error, MapAccess, Visitor};
+use super::decode::{Members, RawProducer, RawRecord, Text, value};
+use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use std::fmt;
 use sws_content::log::Acks;
 
 /// A message of the client. What it borrows is the message's.
@@ -30,39 +29,28 @@ impl Request<'_> {
     }
 }
 
+impl<'de> Members<'de> for Request<'de> {
+    const EXPECTED: &'static str = "an object with `op`";
+    const UNKNOWN: &'static str = "no message has a member";
+
+    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "op" => self.op = value(map, name)?,
+            "id" => self.id = value(map, name)?,
+            "topic" => self.topic = value(map, name)?,
+            "offset" => self.offset = value(map, name)?,
+            "tail" => self.tail = value(map, name)?,
+            "member" => self.member = value(map, name)?,
+            "acks" => self.acks = value(map, name)?,
+            "producer" => self.producer = value(map, name)?,
+            _ => return self.record.take(name, map),
+        }
+        Ok(true)
+    }
+}
+
 impl<'de> Deserialize<'de> for Request<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Request<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with `op`")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Request<'de>, A::Error> {
-                let mut request = Request::default();
-                while let Some(Text(name)) = map.next_key()? {
-                    match &*name {
-                        "op" => request.op = value(&mut map, &name)?,
-                        "id" => request.id = value(&mut map, &name)?,
-                        "topic" => request.topic = value(&mut map, &name)?,
-                        "offset" => request.offset = value(&mut map, &name)?,
-                        "tail" => request.tail = value(&mut map, &name)?,
-                        "member" => request.member = value(&mut map, &name)?,
-                        "acks" => request.acks = value(&mut map, &name)?,
-                        "producer" => request.producer = value(&mut map, &name)?,
-                        _ if request.record.take(&name, &mut map)? => {}
-                        _ => {
-                            return Err(A::Error::custom(format_args!("no message has a member `{name}`")));
-                        }
-                    }
-                }
-                Ok(request)
-            }
-        }
-
-        from.deserialize_map(Members)
+        Self::members(from)
     }
 }
