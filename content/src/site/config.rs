@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::keys::{Keys, Known};
+use super::keys::{Keys, Known, has_slip};
 use super::problem::Problem;
 
 /// The name of the file, in the site's folder.
@@ -80,7 +80,10 @@ impl SiteConfig {
     pub fn parse(text: &str) -> Result<SiteConfig, Problem> {
         let mut config: SiteConfig =
             serde_json::from_str(text).map_err(|error| of_json(CONFIG_FILE, &error))?;
-        let _: Keys<SiteConfig> = serde_json::from_str(text).map_err(|error| of_json(CONFIG_FILE, &error))?;
+        if has_slip::<SiteConfig>(&config.extra) {
+            let _: Keys<SiteConfig> =
+                serde_json::from_str(text).map_err(|error| of_json(CONFIG_FILE, &error))?;
+        }
         if !(1..=1000).contains(&config.per_page) {
             return Err(Problem::new(CONFIG_FILE, "`per_page` must be between 1 and 1000"));
         }

@@ -6,7 +6,7 @@ use serde_saphyr::budget::BudgetBreach;
 
 use super::config::of_json;
 use super::date::Date;
-use super::keys::{Keys, Known};
+use super::keys::{Keys, Known, has_slip};
 use super::options::SiteLimits;
 use super::problem::Problem;
 
@@ -147,14 +147,18 @@ impl FrontMatter {
             }
         };
         let front: FrontMatter = serde_saphyr::from_str_with_options(yaml, options.clone()).map_err(place)?;
-        let _: Keys<FrontMatter> = serde_saphyr::from_str_with_options(yaml, options).map_err(place)?;
+        if has_slip::<FrontMatter>(&front.extra) {
+            let _: Keys<FrontMatter> = serde_saphyr::from_str_with_options(yaml, options).map_err(place)?;
+        }
         front.check(path, limits)
     }
 
     /// Reads the JSON file `path` beside an article.
     pub fn of_json(path: &str, text: &str, limits: &SiteLimits) -> Result<FrontMatter, Problem> {
         let front: FrontMatter = serde_json::from_str(text).map_err(|error| of_json(path, &error))?;
-        let _: Keys<FrontMatter> = serde_json::from_str(text).map_err(|error| of_json(path, &error))?;
+        if has_slip::<FrontMatter>(&front.extra) {
+            let _: Keys<FrontMatter> = serde_json::from_str(text).map_err(|error| of_json(path, &error))?;
+        }
         front.check(path, limits)
     }
 

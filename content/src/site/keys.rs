@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::{Map, Value};
 
 /// What has keys with a meaning, beside which others may stand.
 pub(super) trait Known {
@@ -62,7 +63,12 @@ fn distance(a: &[char], b: &[char]) -> usize {
     last[b.len()]
 }
 
-/// An object whose keys are looked at, and nothing else: it is read for the place of the first that is nearly a known one.
+/// Whether one of the keys without a meaning is nearly one that has.
+pub(super) fn has_slip<T: Known>(others: &Map<String, Value>) -> bool {
+    others.keys().any(|key| meant(key, T::KEYS).is_some())
+}
+
+/// An object whose keys are looked at, and nothing else: it is read once more for the place of the first that is nearly a known one.
 pub(super) struct Keys<T>(PhantomData<T>);
 
 impl<'de, T: Known> Deserialize<'de> for Keys<T> {
