@@ -162,36 +162,26 @@ impl Log {
     /// Calls `f` with the log, here or on its worker, without waiting for it; with nothing if the log is closed by then.
     ///
     /// # Errors
-    /// Why it is not called, and `f`.
-    pub(super) fn cast<F: FnOnce(Option<&Rc<Core>>) + Send + 'static>(
-        &self,
-        f: F,
-    ) -> Result<(), (NotCast, F)> {
+    /// Why it is not called.
+    pub(super) fn cast(&self, f: impl FnOnce(Option<&Rc<Core>>) + Send + 'static) -> Result<(), NotCast> {
         if let Some(core) = sws_runtime::on_worker().then(|| self.local()).flatten() {
             f(Some(&core).filter(|core| !core.is_closed.get()));
             return Ok(());
         }
         let home = match &*self.shared.stage() {
             Stage::Home(home) => home.clone(),
-            Stage::Found(_) => return Err((NotCast::NoHome, f)),
-            Stage::Closed => return Err((NotCast::Closed, f)),
+            Stage::Found(_) => return Err(NotCast::NoHome),
+            Stage::Closed => return Err(NotCast::Closed),
         };
         let log = self.clone();
-        let f = Arc::new(std::sync::Mutex::new(Some(f)));
-        let shared = Arc::clone(&f);
-        let take = |f: &std::sync::Mutex<Option<F>>| f.lock().unwrap_or_else(PoisonError::into_inner).take();
         let body = move || {
-            if let Some(f) = take(&shared) {
-                let core = log.local();
-                f(core.as_ref().filter(|core| !core.is_closed.get()));
-            }
+            let core = log.local();
+            f(core.as_ref().filter(|core| !core.is_closed.get()));
         };
-        let why = match home.invoke(body) {
-            Ok(()) => return Ok(()),
-            Err(InvokeError::Full) => NotCast::Full,
-            Err(_) => NotCast::Closed,
-        };
-        take(&f).map_or(Ok(()), |f| Err((why, f)))
+        home.invoke(body).map_err(|error| match error {
+            InvokeError::Full => NotCast::Full,
+            _ => NotCast::Closed,
+        })
     }
 
     /// Ends the log: what has come in is brought to the disk, and nothing is taken in any more.

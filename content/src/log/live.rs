@@ -110,9 +110,7 @@ impl Log {
     fn attached(&self) -> MutexGuard<'_, HashSet<u64>> {
         self.shared.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Log {
     /// Takes a message in before any worker has the log: a worker of its topics gets it.
     fn append_first(&self, topic: Arc<str>, publication: Publication) -> Result<(), PublishError> {
         let domain = self.shared.domains.lock().unwrap_or_else(PoisonError::into_inner).first().cloned();
@@ -137,7 +135,7 @@ impl Journal for Log {
                 log.note_attached(&topics);
             }
         });
-        if let Err((NotCast::Full, _)) = cast {
+        if cast == Err(NotCast::Full) {
             eprintln!("sws log: its worker is overloaded: topics were not attached, and hear nothing of it");
         }
     }
@@ -151,19 +149,20 @@ impl Journal for Log {
                 _ => PublishError::Closed,
             });
         }
-        let (name, message) = (Arc::clone(&topic), publication.clone());
+        if matches!(*self.shared.stage(), Stage::Found(_)) {
+            return self.append_first(topic, publication);
+        }
         let cast = self.cast(move |core| {
             let Some(core) = core else { return };
-            if let Err(error) = core.append(&name, Message::of(message)) {
-                core.report(&format!("{name}: a message was not taken in: {error}"));
+            if let Err(error) = core.append(&topic, Message::of(publication)) {
+                core.report(&format!("{topic}: a message was not taken in: {error}"));
             }
         });
-        match cast {
-            Ok(()) => Ok(()),
-            Err((NotCast::NoHome, _)) => self.append_first(topic, publication),
-            Err((NotCast::Full, _)) => Err(PublishError::Full),
-            Err((NotCast::Closed, _)) => Err(PublishError::Closed),
-        }
+        cast.map_err(|why| match why {
+            NotCast::Full => PublishError::Full,
+            // Once a worker has had a log it is never without one again until it is closed.
+            NotCast::NoHome | NotCast::Closed => PublishError::Closed,
+        })
     }
 }
 

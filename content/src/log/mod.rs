@@ -346,7 +346,7 @@ impl Log {
             let entries: Vec<Entry<'_>> = owned.iter().map(OwnedEntry::entry).collect();
             produce_then(core, &topic, &entries, &options, answer);
         });
-        if let Err((why, _)) = cast
+        if let Err(why) = cast
             && let Some(answer) = take(&answer)
         {
             answer(Err(match why {
