@@ -2,7 +2,7 @@
 
 use super::compact;
 use super::core::{Core, Topic};
-use super::options::whole_millis;
+use super::options::{TopicConfig, whole_millis};
 use super::partition::{Partition, now_ms};
 use super::segment_file::Sealed;
 use super::wait::{NotWaited, apart};
@@ -64,7 +64,7 @@ impl Drop for Exclusive {
 pub(super) fn pass(core: &Rc<Core>) -> Result<(), Cancelled> {
     let topics: Vec<Rc<Topic>> = core.topics.borrow().values().cloned().collect();
     for topic in topics {
-        for partition in &topic.partitions {
+        for partition in topic.partitions.iter().filter(|partition| is_maintained(&partition.config)) {
             let (core, partition) = (Rc::clone(core), Rc::clone(partition));
             match apart("log maintenance", move || maintain(&core, &partition)) {
                 Ok(done) => done?,
@@ -75,6 +75,11 @@ pub(super) fn pass(core: &Rc<Core>) -> Result<(), Cancelled> {
         }
     }
     Ok(())
+}
+
+/// Whether anything can ever be due.
+fn is_maintained(config: &TopicConfig) -> bool {
+    config.retention_age.is_some() || config.retention_bytes.is_some() || config.compact
 }
 
 fn maintain(core: &Rc<Core>, partition: &Rc<Partition>) -> Result<(), Cancelled> {
@@ -92,9 +97,6 @@ fn maintain(core: &Rc<Core>, partition: &Rc<Partition>) -> Result<(), Cancelled>
 /// Deletes the segments that are too old or too much.
 fn retain(core: &Rc<Core>, partition: &Rc<Partition>, exclusive: &Exclusive) -> Result<(), Cancelled> {
     let config = &partition.config;
-    if config.retention_age.is_none() && config.retention_bytes.is_none() {
-        return Ok(());
-    }
     let oldest = config.retention_age.map_or(0, |age| now_ms().saturating_sub(whole_millis(age)));
     let is_stale = {
         let state = partition.state.borrow();
