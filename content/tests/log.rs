@@ -247,10 +247,53 @@ fn a_second_process_is_kept_out() {
 
 #[test]
 fn other_workers_reach_it() {
+    let offset = from_afar(|log, _| {
+        let produced = log.produce("t", Entry::text("from afar"), Acks::Durable).expect("an ack");
+        assert_eq!(
+            texts(&log.fetch("t", 0, 0, FetchMax::default()).expect("records")),
+            [(0, "from afar".to_owned())]
+        );
+        produced.offset
+    });
+    assert_eq!(offset, 0);
+}
+
+#[test]
+fn who_waits_from_afar_and_is_cancelled_leaves_nobody_waiting() {
+    from_afar(|log, home| {
+        let fibers = || {
+            let (tell, heard) = std::sync::mpsc::channel();
+            home.invoke(move || tell.send(sws_runtime::stats().fibers).expect("heard")).expect("it runs");
+            heard.recv_timeout(Duration::from_secs(20)).expect("an answer")
+        };
+        let reach = |count: usize, what: &str| {
+            let begin = Instant::now();
+            while fibers() != count {
+                assert!(begin.elapsed() < Duration::from_secs(20), "{what}: {}", fibers());
+                sleep(Duration::from_millis(1)).expect("not cancelled");
+            }
+        };
+        let at_rest = fibers();
+        let waiting = log.clone();
+        let asker = go("asks", move || {
+            let hour = Duration::from_secs(3600);
+            waiting.fetch_wait("t", 0, 0, FetchMax::default(), hour).map(drop)
+        });
+        reach(at_rest + 1, "it waits there");
+        let ours = dump_fibers().into_iter().find(|fiber| fiber.name == "asks").expect("it waits here");
+        cancel_fiber(ours.id);
+        assert!(matches!(asker.join(), Ok(Err(FetchError::Cancelled))));
+        reach(at_rest, "nobody waits there");
+    });
+}
+
+/// Calls `ask` on a worker beside the one that has the log, when that has made the topic `t`.
+fn from_afar<T: Send + 'static>(ask: impl FnOnce(&Log, &Handle) -> T + Send + 'static) -> T {
     let folder = Folder::new();
     let log = open(&folder);
     let home = Runtime::new(Config::default()).expect("a runtime");
-    let handle = home.handle();
+    // Also when something of the following fails.
+    let end = End(home.handle());
     let other = std::thread::spawn({
         let log = log.clone();
         // It asks again until the first worker has taken the log.
@@ -259,13 +302,7 @@ fn other_workers_reach_it() {
                 while log.topic("t").is_err() {
                     sleep(Duration::from_millis(1)).expect("not cancelled");
                 }
-                let produced = log.produce("t", Entry::text("from afar"), Acks::Durable).expect("an ack");
-                assert_eq!(
-                    texts(&log.fetch("t", 0, 0, FetchMax::default()).expect("records")),
-                    [(0, "from afar".to_owned())]
-                );
-                handle.shutdown();
-                produced.offset
+                ask(&log, &end.0)
             })
         }
     });
@@ -274,59 +311,7 @@ fn other_workers_reach_it() {
         go("make", move || made.create_topic("t", TopicConfig::default()).expect("a topic"));
     });
     home.run();
-    assert_eq!(other.join().expect("no panic"), 0);
-}
-
-#[test]
-fn who_waits_from_afar_and_is_cancelled_leaves_nobody_waiting() {
-    let folder = Folder::new();
-    let log = open(&folder);
-    let home = Runtime::new(Config::default()).expect("a runtime");
-    let handle = home.handle();
-    let other = std::thread::spawn({
-        let log = log.clone();
-        move || {
-            on_worker(move || {
-                // Also when something of the following fails.
-                let home = End(handle);
-                while log.topic("t").is_err() {
-                    sleep(Duration::from_millis(1)).expect("not cancelled");
-                }
-                let fibers = || {
-                    let (tell, heard) = std::sync::mpsc::channel();
-                    home.0
-                        .invoke(move || tell.send(sws_runtime::stats().fibers).expect("heard"))
-                        .expect("it runs");
-                    heard.recv_timeout(Duration::from_secs(20)).expect("an answer")
-                };
-                let reach = |count: usize, what: &str| {
-                    let begin = Instant::now();
-                    while fibers() != count {
-                        assert!(begin.elapsed() < Duration::from_secs(20), "{what}: {}", fibers());
-                        sleep(Duration::from_millis(1)).expect("not cancelled");
-                    }
-                };
-                let at_rest = fibers();
-                let waiting = log.clone();
-                let asker = go("asks", move || {
-                    let hour = Duration::from_secs(3600);
-                    waiting.fetch_wait("t", 0, 0, FetchMax::default(), hour).map(drop)
-                });
-                reach(at_rest + 1, "it waits there");
-                let ours =
-                    dump_fibers().into_iter().find(|fiber| fiber.name == "asks").expect("it waits here");
-                cancel_fiber(ours.id);
-                assert!(matches!(asker.join(), Ok(Err(FetchError::Cancelled))));
-                reach(at_rest, "nobody waits there");
-            })
-        }
-    });
-    let made = Rc::new(log);
-    home.enter(|| {
-        go("make", move || made.create_topic("t", TopicConfig::default()).expect("a topic"));
-    });
-    home.run();
-    other.join().expect("no panic");
+    other.join().expect("no panic")
 }
 
 /// Ends a worker.
