@@ -137,32 +137,26 @@ fn inspect_segment(
 ) -> io::Result<SegmentInfo> {
     let file = place.storage.open(path, false)?;
     let bytes = file.size()?;
-    let foreign = if is_last { foreign(place, &*file, base, bytes)? } else { None };
-    if let Some(what) = foreign {
-        return Ok(SegmentInfo {
-            path: path.to_owned(),
-            base,
-            next: base,
-            records: 0,
-            bytes,
-            is_sealed: false,
-            is_compacted: false,
-            torn_bytes: 0,
-            damage: Some(format!("{}: {what}", path.display())),
-        });
-    }
-    let end = scan(&*file, base, |_, _| {})?;
     let mut info = SegmentInfo {
         path: path.to_owned(),
         base,
-        next: end.footer.map_or(end.next_offset, |footer| footer.next_offset),
-        records: end.whole.count,
+        next: base,
+        records: 0,
         bytes,
-        is_sealed: end.footer.is_some(),
-        is_compacted: end.header.is_some_and(|header| header.compacted),
+        is_sealed: false,
+        is_compacted: false,
         torn_bytes: 0,
         damage: None,
     };
+    if is_last && let Some(what) = foreign(place, &*file, base, bytes)? {
+        info.damage = Some(format!("{}: {what}", path.display()));
+        return Ok(info);
+    }
+    let end = scan(&*file, base, |_, _| {})?;
+    info.next = end.footer.map_or(end.next_offset, |footer| footer.next_offset);
+    info.records = end.whole.count;
+    info.is_sealed = end.footer.is_some();
+    info.is_compacted = end.header.is_some_and(|header| header.compacted);
     if let Some(bad) = end.bad.filter(|_| !is_last) {
         info.damage = Some(format!("{}: damaged at byte {}: {}", path.display(), bad.position, bad.error));
     } else if is_last {

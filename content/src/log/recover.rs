@@ -61,7 +61,7 @@ pub(super) struct Recovered {
 impl Recovered {
     pub(super) fn into_state(self) -> State {
         State {
-            sealed: self.sealed.into_iter().map(Sealed::without_index).map(Rc::new).collect(),
+            sealed: self.sealed.into_iter().inspect(|sealed| sealed.set_index(None)).map(Rc::new).collect(),
             active: self.active,
             end: self.end,
             durable: self.end,
@@ -224,7 +224,9 @@ fn open_sealed(
             let sealed = Sealed::new(path, header, &footer);
             load_index(place, &sealed, &file, recovered, report);
             // Only that of the last one is looked at again, and all together are too much.
-            recovered.sealed.iter().next_back().into_iter().for_each(|before| before.set_index(None));
+            if let Some(before) = recovered.sealed.last() {
+                before.set_index(None);
+            }
             recovered.sealed.push(sealed);
         }
         result => {

@@ -85,12 +85,6 @@ impl Sealed {
         self.path.with_extension("idx")
     }
 
-    /// As it is first on its worker.
-    pub(super) fn without_index(self) -> Sealed {
-        self.set_index(None);
-        self
-    }
-
     /// The index, if it is in memory.
     pub(super) fn index(&self) -> Option<Arc<Index>> {
         self.index.borrow().clone()
