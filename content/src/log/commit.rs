@@ -2,13 +2,13 @@
 
 use super::chunk::Chunk;
 use super::core::Core;
-use super::error::{ProduceError, is_full};
+use super::error::ProduceError;
 use super::partition::{Partition, now_ms};
 use super::queue::Batch;
 use super::segment_file::{Active, Sealed, segment_path};
 use super::wait::{NotWaited, apart};
 use crate::segment::{Footer, Index, SegmentHeader, topic_crc};
-use crate::storage::{AppendError, SharedFile, replace_file, write_all_at};
+use crate::storage::{AppendError, SharedFile, is_full, replace_file, write_all_at};
 use bytes::Bytes;
 use std::fmt::Display;
 use std::io;

@@ -274,11 +274,6 @@ remote!(
     FetchError: FetchError::Storage(Arc::new(busy()))
 );
 
-/// Whether the storage says that it is full.
-pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
 impl fmt::Display for AppendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

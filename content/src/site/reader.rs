@@ -1,16 +1,13 @@
 //! Reads a site's folder: what changed since it was read last, parsed as far as one file goes. All of a site's IO is here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, Metadata, OpenOptions};
+use std::fs::{self, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
-
-use rustix::fs::OFlags;
 
 use super::article::{Article, Source};
 use super::change::Changes;
@@ -22,6 +19,7 @@ use super::search::Terms;
 use super::stack::{on_large_stack, spawn};
 use super::templates;
 use super::wanted::Wanted;
+use crate::storage::{NO_FILE, open_regular};
 
 /// A file may be written twice within one step of the file system's clock. One that was read this soon after it was written is
 /// read again at the next look.
@@ -30,9 +28,6 @@ const RACY: Duration = Duration::from_secs(2);
 const THREADS_MAX: usize = 8;
 /// Articles from which on a second thread is worth its start.
 const ARTICLES_PER_THREAD: usize = 8;
-
-/// Said of pipes, sockets, devices and folders in the place of a text.
-const NO_FILE: &str = "it is not a regular file";
 
 /// What is known of a file since it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,11 +237,7 @@ impl Reader {
 
     /// A file's first bytes, one more than there may be. A pipe that has come in the file's place meanwhile is not waited for.
     fn bytes(&self, full: &Path) -> std::io::Result<Vec<u8>> {
-        let unwaiting = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = OpenOptions::new().read(true).custom_flags(unwaiting.bits() as i32).open(full)?;
-        if !file.metadata()?.is_file() {
-            return Err(std::io::Error::other(NO_FILE));
-        }
+        let file = open_regular(full, false)?;
         let mut bytes = Vec::new();
         file.take(self.options.limits.article_bytes_max as u64 + 1).read_to_end(&mut bytes)?;
         Ok(bytes)

@@ -16,6 +16,7 @@ mod std_fs;
 pub use faulty::FaultyStorage;
 pub use ring::RingStorage;
 pub use std_fs::StdStorage;
+pub(crate) use std_fs::{NO_FILE, open_regular};
 
 use std::fmt;
 use std::io;
@@ -228,6 +229,11 @@ pub struct DirEntry {
     pub name: String,
     /// Whether it is a folder.
     pub is_dir: bool,
+}
+
+/// Whether an error says that there is no room: other than a failure, it goes away when there is.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Writes all of `data` at an offset.

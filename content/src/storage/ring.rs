@@ -6,7 +6,7 @@
 use super::direct::{Direct, Writers};
 use super::std_fs::{self, StdStorage};
 use super::{AppendError, DirEntry, Lock, SharedFile, Storage, StorageFile};
-use super::{append_buffered, read_full_at, read_into_zeros};
+use super::{append_buffered, is_full, read_full_at, read_into_zeros};
 use rustix::fs::{OFlags, fdatasync, fstat, ftruncate};
 use rustix::io::{Errno, pread, pwrite};
 use std::io;
@@ -122,10 +122,7 @@ impl RingStorage {
 
 /// A durable write is write and sync in one: only of a lack of space it is certain that it was the write.
 fn durable_error(error: io::Error) -> AppendError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::Write(error),
-        _ => AppendError::Sync(error),
-    }
+    if is_full(&error) { AppendError::Write(error) } else { AppendError::Sync(error) }
 }
 
 impl Storage for RingStorage {

@@ -23,6 +23,9 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StdStorage;
 
+/// Said of pipes, sockets and devices in the place of a file.
+pub(crate) const NO_FILE: &str = "it is not a regular file";
+
 impl Storage for StdStorage {
     fn create(&self, path: &Path) -> io::Result<SharedFile> {
         Ok(Arc::new(create(path)?))
@@ -73,19 +76,25 @@ pub(super) fn create(path: &Path) -> io::Result<fs::File> {
     fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)
 }
 
-/// Opens a file, if it is one: others would have the caller wait for a peer, or have no end.
 pub(super) fn open(path: &Path, writable: bool) -> io::Result<fs::File> {
-    let nonblocking = OFlags::NONBLOCK.bits() as i32;
-    let file = fs::OpenOptions::new().read(true).write(writable).custom_flags(nonblocking).open(path)?;
+    let file = open_regular(path, writable)?;
+    // The ring takes the flag as a wish not to wait for the disk either.
+    fcntl_setfl(&file, OFlags::empty())?;
+    Ok(file)
+}
+
+/// Opens a file, if it is one: others would have the caller wait for a peer, or have no end. It is non-blocking.
+pub(crate) fn open_regular(path: &Path, writable: bool) -> io::Result<fs::File> {
+    let unwaiting = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut options = fs::OpenOptions::new();
+    let file = options.read(true).write(writable).custom_flags(unwaiting.bits() as i32).open(path)?;
     let kind = file.metadata()?.file_type();
     if kind.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if !kind.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, NO_FILE));
     }
-    // The ring takes the flag as a wish not to wait for the disk either.
-    fcntl_setfl(&file, OFlags::empty())?;
     Ok(file)
 }
 

@@ -9,9 +9,9 @@ use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 use sws_content::log::{FetchError, ProduceError, TopicError};
+use sws_content::storage::is_full;
 use sws_runtime::{Cancelled, SubscribeError};
 
 /// The media type of a problem.
@@ -274,9 +274,7 @@ impl From<TopicError> for Problem {
             TopicError::TooMany => problem(Code::TooManyTopics),
             TopicError::Closed => closed(),
             TopicError::Cancelled => Cancelled.into(),
-            TopicError::Storage(source)
-                if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
-            {
+            TopicError::Storage(source) if is_full(source) => {
                 Problem::new(Code::StorageFull, "there is no space left on the storage")
             }
             TopicError::Storage(_) => storage_failed(&error),
@@ -311,6 +309,7 @@ fn report(error: &dyn std::error::Error) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::ErrorKind;
 
     #[test]
     fn a_disk_without_room_is_told_from_one_that_fails() {
