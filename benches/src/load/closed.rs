@@ -22,13 +22,16 @@ pub struct Closed {
     pub duration: Duration,
 }
 
+/// With all events at once, an answer that comes just behind a wait is looked at behind all others of that wait, and a server that answers
+/// faster than the load asks has two rounds of the load as its tail.
+const EVENTS_PER_WAIT: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs the loop; latency counts from the write that held the request.
 pub fn closed(addr: SocketAddr, plan: &Closed, edge: &mut dyn FnMut(Edge)) -> io::Result<Report> {
     assert!(plan.depth > 0, "a write holds at least one request");
     let asks = request(addr, &plan.path).repeat(plan.depth as usize);
-    let mut connections = Connections::open(addr, plan.connections)?;
+    let mut connections = Connections::open(addr, plan.connections)?.events_per_wait(EVENTS_PER_WAIT);
     for index in 0..connections.len() {
         connections.ask(index, &asks, plan.depth, Instant::now());
     }

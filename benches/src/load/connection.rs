@@ -111,6 +111,8 @@ pub struct Connections {
 }
 
 const READ_BYTES: usize = 64 * 1024;
+/// Events that one wait takes, at most.
+const EVENTS_MAX: usize = 1024;
 
 impl Connections {
     /// Opens `count` connections, one after the other.
@@ -125,8 +127,14 @@ impl Connections {
             let reader = AnswerReader::default();
             open.push(Some(Connection { stream, reader, due: 0, since: Instant::now() }));
         }
-        let events = vec![NO_EVENT; count.clamp(1, 1024)];
+        let events = vec![NO_EVENT; count.clamp(1, EVENTS_MAX)];
         Ok(Connections { epoll, open, events, buffer: vec![0; READ_BYTES], errors: Errors::default() })
+    }
+
+    /// Takes at most so many events with one wait.
+    pub fn events_per_wait(mut self, events: usize) -> Self {
+        self.events.truncate(events.max(1));
+        self
     }
 
     /// How many there were at first: indices go from 0 to this.
