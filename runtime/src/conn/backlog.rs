@@ -4,17 +4,19 @@
 //! further messages wait here, each whole, and go into the output when that is sent. A slow peer's messages can then be
 //! dropped or replaced one by one, and nothing that is sent is ever a part of one.
 
+use super::blocks::{BLOCK, Blocks};
 use super::{ConnId, Conns, SendError, Slot, flag, is_open};
 use crate::core::Core;
 use crate::limits::{OUTPUT_WINDOW, Overflow};
 use crate::stats::count;
 use crate::turn::guarded;
 use bytes::Bytes;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::hint::black_box;
 use sws_stackpool::NONE;
 
-/// So many places are kept for the next connection that uses a backlog.
-const PLACES_KEPT: usize = 64;
+/// So many gaps are left, and so many keys' places kept for the next connection that uses a backlog.
+const PLACES_KEPT: usize = BLOCK;
 
 /// What a message that waits counts beside its bytes.
 const WAITING_BYTES: usize = 64;
@@ -41,7 +43,7 @@ const _: () = assert!(size_of::<Waiting>() <= WAITING_BYTES);
 /// The messages of one connection. The first place is never one that is gone.
 #[derive(Default)]
 pub(super) struct Backlog {
-    queue: VecDeque<Waiting>,
+    queue: Blocks<Waiting>,
     /// What the messages count, and those of them that are firm.
     bytes: usize,
     firm_bytes: usize,
@@ -91,7 +93,8 @@ impl Backlog {
 
     /// Forgets gaps at the front, and all of them when they are most of the queue: O(1) for each message that has left one.
     fn close_gaps(&mut self) {
-        while self.queue.pop_front_if(|waiting| waiting.state == State::Gone).is_some() {
+        while self.queue.front().is_some_and(|waiting| waiting.state == State::Gone) {
+            self.queue.pop_front();
             (self.left, self.gaps) = (self.left + 1, self.gaps - 1);
         }
         if self.gaps > PLACES_KEPT.max(self.queue.len() / 2) {
@@ -107,7 +110,7 @@ impl Backlog {
     fn drop_oldest(&mut self) -> Option<Bytes> {
         let from = usize::try_from(self.droppable_from.saturating_sub(self.left)).ok()?;
         let is_droppable = |waiting: &Waiting| waiting.state == State::Droppable;
-        let behind = self.queue.range(from.min(self.queue.len())..).position(is_droppable);
+        let behind = self.queue.iter_from(from).position(is_droppable);
         let at = behind.map_or(self.queue.len(), |behind| from + behind);
         self.droppable_from = self.left + at as u64;
         let frame = self.take(at)?;
@@ -150,10 +153,8 @@ impl Backlog {
         self.left += self.queue.len() as u64;
         self.latest.clear();
         self.latest.shrink_to(PLACES_KEPT);
-        let messages = self.queue.drain(..).filter(|waiting| waiting.state != State::Gone);
-        let frames = messages.map(|waiting| waiting.frame).collect();
-        self.queue.shrink_to(PLACES_KEPT);
-        frames
+        let messages = self.queue.take().filter(|waiting| waiting.state != State::Gone);
+        messages.map(|waiting| waiting.frame).collect()
     }
 }
 
@@ -203,6 +204,18 @@ impl Conns {
         match self.with(id, |slot| slot.backlog) {
             None | Some(NONE) => 0,
             Some(handle) => self.backlogs.borrow().values[handle as usize].bytes,
+        }
+    }
+
+    /// Reads the ends of these connections' backlogs, at which each of them is used next. They lie far from each other: the processor
+    /// waits for all of them at once, where one push after the other would wait for each.
+    pub(crate) fn warm_backlogs(&self, ids: &[ConnId]) {
+        let (slots, backlogs) = (self.slots.borrow(), self.backlogs.borrow());
+        let handles = ids.iter().filter_map(|&id| slots.get(id).map(|slot| slot.backlog));
+        for handle in handles.filter(|&handle| handle != NONE) {
+            let queue = &backlogs.values[handle as usize].queue;
+            let ends = [queue.front(), queue.back()];
+            black_box(ends.map(|end| end.map(|waiting| (waiting.frame.len(), waiting.state))));
         }
     }
 
@@ -437,7 +450,7 @@ mod tests {
         let mut backlog = Backlog::default();
         (1..=1000).for_each(|key| backlog.push(frame("a1"), key, true));
         assert_eq!(backlog.clear().len(), 1000);
-        assert!(backlog.latest.capacity() < 1000 && backlog.queue.capacity() < 1000);
+        assert!(backlog.latest.capacity() < 1000 && backlog.queue.is_empty());
         assert_eq!(backlog.replace(&frame("a2"), 1, 1000), None);
         backlog.push(frame("a2"), 1, true);
         assert_eq!(backlog.replace(&frame("a3"), 1, 1000).as_deref(), Some(&b"a2"[..]));

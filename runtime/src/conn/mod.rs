@@ -13,6 +13,7 @@
 
 mod accept;
 mod backlog;
+mod blocks;
 mod close;
 mod fanout;
 mod handler;

@@ -10,6 +10,8 @@ use crate::turn::guarded;
 use bytes::Bytes;
 use std::ops::Range;
 
+/// Connections whose backlogs are brought into the processor's cache together.
+const WARMED: usize = 16;
 /// Bytes that an encoding adds to a payload, roughly.
 const FRAME_BYTES: usize = 16;
 
@@ -154,9 +156,12 @@ impl WorkerTopics {
         let range = work.place..members.min(work.place.saturating_add(share));
         let mut slow = self.slow.take();
         self.fan_out(core, &work.log.runs[work.run], items, (target, range.clone()), frames, &mut slow);
-        for &id in &slow {
-            for (n, item) in items.iter().enumerate().filter(|(_, item)| item.except != Some(id)) {
-                push_one(core, id, frames.of(n), item.publication.key, target.overflow);
+        for group in slow.chunks(WARMED) {
+            core.conns.warm_backlogs(group);
+            for &id in group {
+                for (n, item) in items.iter().enumerate().filter(|(_, item)| item.except != Some(id)) {
+                    push_one(core, id, frames.of(n), item.publication.key, target.overflow);
+                }
             }
         }
         slow.clear();
