@@ -48,9 +48,14 @@ fn asks_lightly_beside_producers() {
 fn appends_fetches_and_sends() {
     assert_server();
     let table = tiny(env!("CARGO_BIN_EXE_log_append"), &[]);
-    for row in
-        ["| sws, acks: none |", "| dd |", "| sws, fetches of 1 MB |", "| sws, raw fetch |", "| sendfile |"]
-    {
+    for row in [
+        "| sws, acks: none |",
+        "| dd |",
+        "| sws, fetches of 1 MB, checked |",
+        "| sws, as stored, reads of 64 KB |",
+        "| sws, raw fetch |",
+        "| sendfile |",
+    ] {
         assert!(table.contains(row), "{row}: {table}");
     }
 }

@@ -1,6 +1,6 @@
 //! Through the library: appending without a sync, and reading sealed segments.
 //!
-//! Unsafe: one call over a descriptor that the function has open.
+//! Unsafe: one call over a descriptor that the function has open, and memory that is mapped, touched and unmapped in one function.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -20,6 +20,7 @@ use crate::log_storage::clock;
 
 /// Records of one batch.
 const BATCH_RECORDS: usize = 256;
+const PAGE_BYTES: usize = 4096;
 /// Bytes of a record's payload.
 const PAYLOAD_BYTES: usize = 1024;
 /// Bytes of one call of the plain loops.
@@ -198,22 +199,67 @@ pub fn forget(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Touches free memory and gives it back. Where a host takes free memory of its guests back, the first use of a page costs a fault
+/// there, and pages of a file that come from such memory would cost whoever reads first more than all others.
+pub fn touch_memory(bytes: u64) -> io::Result<()> {
+    let len = bytes as usize;
+    // SAFETY: an anonymous mapping at an address of the kernel's choice touches no other memory; nothing outside of it is written, and
+    // nobody has it when it is unmapped.
+    unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let begin = libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+        if begin == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // In large pages, as a host backs it.
+        libc::madvise(begin, len, libc::MADV_HUGEPAGE);
+        for at in (0..len).step_by(PAGE_BYTES) {
+            begin.cast::<u8>().add(at).write_volatile(1);
+        }
+        libc::munmap(begin, len);
+    }
+    Ok(())
+}
+
 /// Reads the whole log through fetches of 1 MB: bytes as they are stored.
 pub fn fetch(dir: &Path) -> io::Result<Took> {
+    read_log(dir, |log| {
+        let (mut at, mut bytes) = (0, 0);
+        loop {
+            let records = log.fetch(TOPIC, 0, at, FetchMax::default()).map_err(io::Error::other)?;
+            if records.is_empty() {
+                return Ok(bytes);
+            }
+            bytes += records.encoded().map(|piece| piece.len() as u64).sum::<u64>();
+            at = records.next;
+        }
+    })
+}
+
+/// Reads the sealed segments of a log as they are stored, on its ring and in pieces of so many bytes. Who sends them on does so.
+pub fn fetch_stored(dir: &Path, piece_bytes: usize) -> io::Result<Took> {
+    read_log(dir, move |log| {
+        let (mut buffer, mut at, mut bytes) = (vec![0; piece_bytes], 0, 0);
+        while let Some(stored) = log.fetch_stored(TOPIC, 0, at, u64::MAX).map_err(io::Error::other)? {
+            let mut read = 0;
+            while read < stored.len {
+                let most = piece_bytes.min((stored.len - read) as usize);
+                match stored.file.read_at(&mut buffer[..most], stored.position + read)? {
+                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    got => read += got as u64,
+                }
+            }
+            (at, bytes) = (stored.next, bytes + read);
+        }
+        Ok(bytes)
+    })
+}
+
+fn read_log(dir: &Path, read: impl FnOnce(&Log) -> io::Result<u64> + 'static) -> io::Result<Took> {
     let (log, _) = Log::open(dir).map_err(io::Error::other)?;
     let runtime = Runtime::new(Default::default()).map_err(io::Error::other)?;
     runtime.block_on_fiber(move || {
-        let took = timed(|| {
-            let (mut at, mut bytes) = (0, 0);
-            loop {
-                let records = log.fetch(TOPIC, 0, at, FetchMax::default()).map_err(io::Error::other)?;
-                if records.is_empty() {
-                    return Ok(bytes);
-                }
-                bytes += records.encoded().map(|piece| piece.len() as u64).sum::<u64>();
-                at = records.next;
-            }
-        });
+        let took = timed(|| read(&log));
         log.close();
         took
     })

@@ -15,6 +15,11 @@ use crate::table::{Figure, Row};
 use floor::Way;
 use local::{Append, Medium, PIECE_BYTES, Took};
 
+/// Memory that is touched before a reading of the disk: so many times what is read,
+const TOUCHED: u64 = 4;
+/// at most.
+const TOUCHED_BYTES_MAX: u64 = 4 << 30;
+
 /// What to measure.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -66,18 +71,25 @@ pub fn measure_fetch(plan: &Plan, medium: Medium) -> io::Result<Vec<Row>> {
     local::fill(folder.path(), plan.bytes, plan.answer_bytes)?;
     // What one fetch reads at once, and what one can.
     let chunk_bytes = 64 * 1024;
-    let mut rows = vec![row("sws, fetches of 1 MB", false), row("loop of reads of 64 KB", true)];
-    rows.push(row("loop of reads of 256 KB", false));
+    let mut rows = vec![
+        row("sws, fetches of 1 MB, checked", false),
+        row("sws, as stored, reads of 64 KB", false),
+        row("loop of reads of 64 KB", true),
+        row("loop of reads of 256 KB", false),
+    ];
     for run in 0..plan.runs {
-        let readers: [&dyn Fn() -> io::Result<Took>; 3] =
-            [&|| local::fetch(folder.path()), &|| local::read_plain(folder.path(), chunk_bytes), &|| {
-                local::read_plain(folder.path(), PIECE_BYTES)
-            }];
+        let readers: [&dyn Fn() -> io::Result<Took>; 4] = [
+            &|| local::fetch(folder.path()),
+            &|| local::fetch_stored(folder.path(), chunk_bytes),
+            &|| local::read_plain(folder.path(), chunk_bytes),
+            &|| local::read_plain(folder.path(), PIECE_BYTES),
+        ];
         // Whoever is the first of a run has it harder on a disk that has a cache of its own.
         for turn in 0..rows.len() {
             let at = (run + turn) % rows.len();
             if medium == Medium::Disk {
                 local::forget(folder.path())?;
+                local::touch_memory(TOUCHED_BYTES_MAX.min(TOUCHED * plan.bytes))?;
             }
             rows[at].runs.push(figures(readers[at]()?));
         }
