@@ -162,6 +162,22 @@ impl Connection {
         }
     }
 
+    /// Ends a partition. False if there is none.
+    fn forget(&self, source: &str) -> bool {
+        if self.sources.borrow_mut().remove(source).is_none() {
+            return false;
+        }
+        // One that is just being read is not in the queue, and ends by itself.
+        let ended = {
+            let mut readers = self.readers.borrow_mut();
+            let at = readers.iter().position(|reader| &*reader.source == source);
+            at.and_then(|at| readers.remove(at))
+        };
+        // It has a callback of the user's, so it is dropped when nothing is borrowed.
+        drop(ended);
+        true
+    }
+
     /// Reads a piece of each partition in turn, until there is none any more.
     fn catch_up(&self, all: &CatchingUp) {
         loop {
@@ -271,12 +287,73 @@ pub(crate) fn follow(log: &Log, start: Start, follower: impl Follower) -> Result
 
 /// Ends that a connection catches up. False if it does not.
 pub(crate) fn unfollow(id: ConnId, topic: &str, partition: u32) -> bool {
-    let source: Arc<str> = live_name(topic, partition).into();
     let all = worker_local(CatchingUp::default);
     let connection = all.connections.borrow().get(&id).cloned();
-    connection.is_some_and(|connection| connection.sources.borrow_mut().remove(&source).is_some())
+    connection.is_some_and(|connection| connection.forget(&live_name(topic, partition)))
+}
+
+/// Partitions that a connection catches up with.
+pub(crate) fn catching_up(id: ConnId) -> usize {
+    let all = worker_local(CatchingUp::default);
+    let connections = all.connections.borrow();
+    connections.get(&id).map_or(0, |connection| connection.sources.borrow().len())
 }
 
 fn pause(time: Duration) -> Result<(), FollowError> {
     sleep(time).map_err(|Cancelled| FollowError::Fetch(FetchError::Cancelled))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sws_runtime::Runtime;
+
+    /// A connection that takes nothing.
+    struct Stalled {
+        _alive: Rc<()>,
+    }
+
+    impl Follower for Stalled {
+        fn id(&self) -> ConnId {
+            ConnId { index: 7, generation: 1 }
+        }
+
+        fn pending(&self) -> Option<usize> {
+            None
+        }
+
+        fn send(&self, _: &Arc<str>, _: &Record) -> Result<(), SendError> {
+            unreachable!("the test ends before anything is read")
+        }
+
+        fn subscribe(&self, _: &str, _: u64) -> Result<Replay, SubscribeError> {
+            unreachable!("the test ends before anything is read")
+        }
+
+        fn fail(&self, _: FollowError) {}
+    }
+
+    #[test]
+    fn what_is_ended_leaves_nothing_behind() {
+        let dir = std::env::temp_dir().join(format!("sws-follow-{}", std::process::id()));
+        let (log, _) = Log::open(&dir).expect("a log");
+        let runtime = Runtime::new(Default::default()).expect("a runtime");
+        runtime.block_on_fiber(move || {
+            let alive = Rc::new(());
+            let begin = |partition| {
+                let start = Start { topic: "t".to_owned(), partition, offset: 0 };
+                follow(&log, start, Stalled { _alive: Rc::clone(&alive) })
+            };
+            let id = Stalled { _alive: Rc::clone(&alive) }.id();
+            begin(0).expect("there is room");
+            for _ in 0..3 * CATCHING_UP_MAX {
+                begin(1).expect("there is room again");
+                assert!(matches!(begin(1), Err(FollowError::Following)));
+                assert_eq!((catching_up(id), Rc::strong_count(&alive)), (2, 3));
+                assert!(unfollow(id, "t", 1) && !unfollow(id, "t", 1));
+                assert_eq!((catching_up(id), Rc::strong_count(&alive)), (1, 2));
+            }
+        });
+        std::fs::remove_dir_all(&dir).expect("it is there");
+    }
 }

@@ -181,7 +181,6 @@ fn a_socket_follows_produces_and_is_answered() {
     assert_eq!((&heard[0]["key"], &heard[0]["text"]), (&key, &json!(r#"{"a":[1]}"#)));
     assert_eq!((&heard[1]["key"], &heard[1]["tombstone"]), (&key, &json!(true)));
     say(&mut socket, &json!({"op": "subscribe", "topic": "t", "partition": 1, "offset": 0}));
-    assert_eq!(hear(&mut socket)["op"], "subscribed");
     assert_eq!(hear(&mut socket)["code"], "bad_request", "it follows already");
     say(&mut socket, &json!({"op": "unsubscribe", "topic": "t", "partition": 1}));
     assert_eq!(hear(&mut socket)["op"], "unsubscribed");
@@ -254,6 +253,66 @@ fn a_member_that_a_topic_does_not_know_is_no_subscriber() {
     assert_eq!(hear(&mut socket)["op"], "subscribed");
     assert_eq!(hear(&mut socket)["offset"], 1);
     drop((client, socket));
+    fixture.end();
+}
+
+#[test]
+fn what_is_unsubscribed_before_it_began_does_not_begin() {
+    let fixture = Fixture::admin();
+    let mut client = fixture.client();
+    client.put("/topics/t", r#"{"partitions": 100}"#);
+    let mut socket = socket(fixture.addr());
+    // In one piece, so that the server reads them at once.
+    for request in [
+        json!({"op": "subscribe", "topic": "t", "partition": 7, "id": 1}),
+        json!({"op": "subscribe", "topic": "t", "partition": 7, "id": 2}),
+        json!({"op": "unsubscribe", "topic": "t", "partition": 7, "id": 3}),
+        json!({"op": "subscribe", "topic": "t", "partition": 8, "id": 4}),
+    ] {
+        socket.write(Message::text(request.to_string())).expect("taken in");
+    }
+    socket.flush().expect("sent");
+    let mut heard: Vec<Value> = (0..4).map(|_| hear(&mut socket)).collect();
+    heard.sort_by_key(|answer| answer["id"].as_u64());
+    let ops: Vec<_> = heard.iter().map(|answer| answer["op"].as_str().expect("an op")).collect();
+    assert_eq!(ops, ["error", "error", "unsubscribed", "subscribed"], "{heard:?}");
+    for partition in [7, 8] {
+        assert_eq!(client.post_text(&format!("/topics/t?partition={partition}"), "x").status, 200);
+    }
+    assert_eq!(hear(&mut socket)["partition"], 8);
+    drop((client, socket));
+    fixture.end();
+}
+
+/// However many are asked for at once: those that are refused were not confirmed before.
+#[test]
+fn each_subscription_has_one_answer() {
+    let fixture = Fixture::admin();
+    fixture.client().put("/topics/t", r#"{"partitions": 100}"#);
+    let mut socket = socket(fixture.addr());
+    for partition in 0..100 {
+        let request = json!({"op": "subscribe", "topic": "t", "partition": partition, "id": partition});
+        socket.write(Message::text(request.to_string())).expect("taken in");
+    }
+    say(&mut socket, &json!({"op": "ping", "id": "last"}));
+    let mut answers = vec![0; 100];
+    let mut begun = 0;
+    while begun < 64 || answers.contains(&0) {
+        let answer = hear(&mut socket);
+        if let Some(id) = answer["id"].as_u64() {
+            answers[id as usize] += 1;
+            begun += usize::from(answer["op"] == "subscribed");
+        }
+    }
+    assert_eq!(answers, [1; 100]);
+    say(&mut socket, &json!({"op": "ping", "id": "end"}));
+    loop {
+        match &hear(&mut socket)["id"] {
+            id if id == "end" => break,
+            id => assert_eq!(id, "last", "a second answer"),
+        }
+    }
+    drop(socket);
     fixture.end();
 }
 

@@ -25,6 +25,8 @@ use crate::response::Response;
 use crate::websocket::{Message, Sender, Socket, SocketHandler, SocketOptions, WebSocketUpgrade};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use sws_content::log::{FetchError, ProduceOptions, Produced};
 use sws_runtime::try_go;
@@ -57,12 +59,42 @@ pub(super) fn upgrade(routes: &Rc<Routes>, ctx: &mut Context) -> Outcome {
     // Whoever asks for access looks at the request that opened the socket.
     let ctx = routes.access.is_some().then(|| ctx.snapshot());
     let options = SocketOptions { message_bytes_max: MESSAGE_BYTES_MAX, ..SocketOptions::default() };
-    Ok(upgrade.options(options).accept(LogSocket { routes: Rc::clone(routes), ctx }))
+    Ok(upgrade.options(options).accept(LogSocket { routes: Rc::clone(routes), ctx, wishes: Rc::default() }))
 }
 
 struct LogSocket {
     routes: Rc<Routes>,
     ctx: Option<Context>,
+    wishes: Rc<RefCell<Wishes>>,
+}
+
+/// The partitions whose subscription was asked for and has not begun: the log may be on another worker. Each has a number of its own: of
+/// one that was ended and asked for again, only the latter counts.
+#[derive(Default)]
+struct Wishes {
+    numbers: HashMap<(String, u32), u64>,
+    last: u64,
+}
+
+impl Wishes {
+    /// Notes a wish; `None` if it is noted already.
+    fn add(&mut self, partition: &(String, u32)) -> Option<u64> {
+        if self.numbers.contains_key(partition) {
+            return None;
+        }
+        self.last += 1;
+        self.numbers.insert(partition.clone(), self.last);
+        Some(self.last)
+    }
+
+    /// Whether it is still wished for, which it is not any more then.
+    fn take(&mut self, partition: &(String, u32), number: u64) -> bool {
+        let wished = self.numbers.get(partition) == Some(&number);
+        if wished {
+            self.numbers.remove(partition);
+        }
+        wished
+    }
 }
 
 impl SocketHandler for LogSocket {
@@ -140,43 +172,53 @@ impl LogSocket {
     ) -> Result<(), Problem> {
         let topic = &*request.topic.0;
         self.check(topic, Access::Read)?;
-        if socket.subscriptions().len() >= FOLLOWED_MAX {
+        let followed = socket.subscriptions().len() + socket.catching_up();
+        if followed + self.wishes.borrow().numbers.len() >= FOLLOWED_MAX {
             return Err(Problem::new(Code::TooManyTopics, "one connection follows 256 partitions at most"));
         }
-        let (log, topic, partition) = (self.routes.log.clone(), topic.to_owned(), request.partition());
+        let (log, wish) = (self.routes.log.clone(), (topic.to_owned(), request.partition()));
+        let number = self.wishes.borrow_mut().add(&wish).ok_or(FollowError::Following)?;
+        let (wishes, wished) = (Rc::clone(&self.wishes), wish.clone());
         let (offset, tail) = (request.offset, request.tail.unwrap_or(0));
         let member = request.member.as_ref().map(|Text(member)| member.clone().into_owned());
         let (id, sender) = (id.clone(), socket.sender());
         // The log may be on another worker: its range is waited for.
         let started = try_go("log subscribe", move || {
-            let range = log.range(&topic, partition);
+            let (topic, partition) = &wished;
+            let range = log.range(topic, *partition);
             sender.with(|socket| {
+                if !wishes.borrow_mut().take(&wished, number) {
+                    let problem = Problem::new(Code::BadRequest, "it was unsubscribed before it began");
+                    return answer(socket, &id, refusal(&problem));
+                }
+                let (again, named) = (id.clone(), wished.clone());
+                let failed = move |socket: &mut Socket<'_>, error: FollowError| {
+                    let mut members = refusal(&Problem::from(error));
+                    members.insert("topic".to_owned(), named.0.as_str().into());
+                    members.insert("partition".to_owned(), named.1.into());
+                    answer(socket, &again, members);
+                };
                 let begun = range.map_err(Problem::from).and_then(|(low, high)| {
                     let next = offset.unwrap_or(high.saturating_sub(tail).max(low));
                     if !(low..=high).contains(&next) {
                         return Err(FetchError::OutOfRange { low, high }.into());
                     }
+                    // Its records are sent by another fiber, behind the answer.
+                    socket.follow(&log, topic, *partition, next, member.as_deref(), failed)?;
                     Ok(next)
                 });
-                let next = match begun {
-                    Ok(next) => next,
-                    Err(problem) => return answer(socket, &id, refusal(&problem)),
-                };
-                answer(socket, &id, Answer::Subscribed { topic: &topic, partition, next });
-                let (again, named) = (id.clone(), topic.clone());
-                let failed = move |socket: &mut Socket<'_>, error: FollowError| {
-                    let mut members = refusal(&Problem::from(error));
-                    members.insert("topic".to_owned(), named.as_str().into());
-                    members.insert("partition".to_owned(), partition.into());
-                    answer(socket, &again, members);
-                };
-                let followed = socket.follow(&log, &topic, partition, next, member.as_deref(), failed);
-                if let Err(error) = followed {
-                    answer(socket, &id, refusal(&Problem::from(error)));
+                match begun {
+                    Ok(next) => {
+                        answer(socket, &id, Answer::Subscribed { topic, partition: *partition, next })
+                    }
+                    Err(problem) => answer(socket, &id, refusal(&problem)),
                 }
             });
         });
-        started.map(drop).ok_or_else(|| Problem::new(Code::Overloaded, "too many are just subscribing"))
+        started.map(drop).ok_or_else(|| {
+            self.wishes.borrow_mut().take(&wish, number);
+            Problem::new(Code::Overloaded, "too many are just subscribing")
+        })
     }
 
     fn unsubscribe(
@@ -186,7 +228,8 @@ impl LogSocket {
         request: &Request<'_>,
     ) -> Result<(), Problem> {
         let (topic, partition) = (&*request.topic.0, request.partition());
-        if !socket.unfollow(topic, partition) {
+        let wish = self.wishes.borrow_mut().numbers.remove(&(topic.to_owned(), partition));
+        if !socket.unfollow(topic, partition) && wish.is_none() {
             return Err(Problem::new(Code::BadRequest, "it is not subscribed to"));
         }
         answer(socket, id, Answer::Unsubscribed { topic, partition });

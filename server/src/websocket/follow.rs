@@ -163,6 +163,11 @@ impl Socket<'_> {
         )
     }
 
+    /// Partitions of which the socket reads what is there.
+    pub(crate) fn catching_up(&self) -> usize {
+        follow::catching_up(self.id())
+    }
+
     /// Ends [`follow`](Socket::follow). False if the partition is not followed.
     pub fn unfollow(&mut self, topic: &str, partition: u32) -> bool {
         let was_behind = follow::unfollow(self.id(), topic, partition);
