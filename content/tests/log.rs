@@ -287,6 +287,27 @@ fn who_waits_from_afar_and_is_cancelled_leaves_nobody_waiting() {
     });
 }
 
+#[test]
+fn who_calls_off_a_worker_leaves_the_log_as_it_was() {
+    let folder = Folder::new();
+    on_worker({
+        let log = open(&folder);
+        move || {
+            log.create_topic("t", TopicConfig::default()).expect("a topic");
+            log.produce("t", Entry::text("kept"), Acks::Durable).expect("an ack");
+            log.close();
+        }
+    });
+    let log = open(&folder);
+    let lost = log.clone();
+    let called = std::thread::spawn(move || lost.produce("t", Entry::text("lost"), Acks::Durable).map(drop));
+    assert!(called.join().is_err(), "there is no worker on that thread");
+    on_worker(move || {
+        assert_eq!(log.produce("t", Entry::text("more"), Acks::Durable).expect("an ack").offset, 1);
+        assert_eq!(all(&log, "t", 0, 0), [(0, "kept".to_owned()), (1, "more".to_owned())]);
+    });
+}
+
 /// Calls `ask` on a worker beside the one that has the log, when that has made the topic `t`.
 fn from_afar<T: Send + 'static>(ask: impl FnOnce(&Log, &Handle) -> T + Send + 'static) -> T {
     let folder = Folder::new();

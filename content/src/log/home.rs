@@ -56,6 +56,8 @@ impl Log {
     fn settle(&self) -> Option<Rc<Core>> {
         let mut stage = self.shared.stage();
         let Stage::Found(topics) = &mut *stage else { return None };
+        // Off a worker this panics, and the log stays as it was found.
+        let home = current_handle();
         let core = Rc::new(Core::new(self.shared.options.clone(), self.shared.dir.clone()));
         // Taken, because topics keep their journal: a log that kept its topics would never end.
         *core.domains.borrow_mut() =
@@ -67,7 +69,7 @@ impl Log {
             core.recent_bytes.set(core.recent_bytes.get() + bytes);
             core.topics.borrow_mut().insert(Arc::clone(&topic.name), topic);
         }
-        *stage = Stage::Home(current_handle());
+        *stage = Stage::Home(home);
         drop(stage);
         worker_local(Homes::default).0.borrow_mut().insert(self.shared.id, Rc::clone(&core));
         let maintained = Rc::clone(&core);
