@@ -4,9 +4,14 @@ mod log_common;
 
 use log_common::*;
 use std::cell::Cell;
+use std::io;
+use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use sws_content::log::*;
+use sws_content::storage::{DirEntry, RingStorage, SharedFile, Storage};
 use sws_runtime::{cancel_fiber, current_fiber, go, sleep, yield_now};
 
 #[test]
@@ -247,4 +252,82 @@ fn who_asks_for_a_topic_to_be_deleted_and_goes_has_it_deleted() {
     drop(log);
     let log = open(&folder);
     on_worker(move || assert_eq!(all(&log, "t", 0, 0).len(), 1));
+}
+
+/// A storage that panics when it is first told to take a segment away.
+#[derive(Debug, Default)]
+struct Tripping {
+    inner: RingStorage,
+    has_tripped: AtomicBool,
+}
+
+impl Storage for Tripping {
+    fn create(&self, path: &Path) -> io::Result<SharedFile> {
+        self.inner.create(path)
+    }
+
+    fn open(&self, path: &Path, writable: bool) -> io::Result<SharedFile> {
+        self.inner.open(path, writable)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let is_segment = path.extension().is_some_and(|extension| extension == "seg");
+        let trips = is_segment && !self.has_tripped.swap(true, Ordering::Relaxed);
+        assert!(!trips, "the first is one too many");
+        self.inner.remove(path)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.inner.create_dir(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove_dir(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        self.inner.list(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.inner.sync_dir(path)
+    }
+}
+
+#[test]
+fn a_panic_in_the_maintenance_of_one_topic_leaves_the_others_theirs() {
+    let folder = Folder::new();
+    let options = LogOptions {
+        storage: Arc::new(Tripping::default()),
+        maintenance_interval: Duration::from_millis(20),
+        ..LogOptions::default()
+    };
+    let log = open_with(&folder, options);
+    on_worker(move || {
+        let text = "x".repeat(2000);
+        let fill = |topic: &str| {
+            log.create_topic(topic, TopicConfig::default().segment_bytes(4096).retain_bytes(10_000))
+                .expect("a topic");
+            for _ in 0..20 {
+                log.produce(topic, Entry::text(&text), Acks::Written).expect("an ack");
+            }
+        };
+        ["a", "b"].into_iter().for_each(fill);
+        let begin = Instant::now();
+        let bytes = |topic: &str| log.topic(topic).expect("it is there").partitions[0].bytes;
+        while bytes("a") > 10_000 || bytes("b") > 10_000 {
+            assert!(begin.elapsed() < Duration::from_secs(20), "{} and {}", bytes("a"), bytes("b"));
+            sleep(Duration::from_millis(5)).expect("not cancelled");
+        }
+        // It goes on, too.
+        fill("c");
+        while bytes("c") > 10_000 {
+            assert!(begin.elapsed() < Duration::from_secs(20), "{}", bytes("c"));
+            sleep(Duration::from_millis(5)).expect("not cancelled");
+        }
+    });
 }

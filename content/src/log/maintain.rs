@@ -7,6 +7,7 @@ use super::partition::{Partition, now_ms};
 use super::segment_file::Sealed;
 use super::wait::{NotWaited, apart};
 use crate::storage::remove_if_there;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use sws_runtime::{Cancelled, timeout};
 
@@ -66,7 +67,7 @@ pub(super) fn pass(core: &Rc<Core>) -> Result<(), Cancelled> {
     for topic in topics {
         for partition in topic.partitions.iter().filter(|partition| is_maintained(&partition.config)) {
             let (core, partition) = (Rc::clone(core), Rc::clone(partition));
-            match apart("log maintenance", move || maintain(&core, &partition)) {
+            match apart("log maintenance", move || maintain_guarded(&core, &partition)) {
                 Ok(done) => done?,
                 Err(NotWaited::Cancelled) => return Err(Cancelled),
                 // The next time then.
@@ -80,6 +81,16 @@ pub(super) fn pass(core: &Rc<Core>) -> Result<(), Cancelled> {
 /// Whether anything can ever be due.
 fn is_maintained(config: &TopicConfig) -> bool {
     config.retention_age.is_some() || config.retention_bytes.is_some() || config.compact
+}
+
+/// Others have their turn when the maintenance of one panics; it is tried again.
+fn maintain_guarded(core: &Rc<Core>, partition: &Rc<Partition>) -> Result<(), Cancelled> {
+    catch_unwind(AssertUnwindSafe(|| maintain(core, partition))).unwrap_or_else(|payload| {
+        core.report(&format!("{}/{}: maintenance has panicked", partition.topic, partition.number));
+        // What it carries may panic when it is dropped.
+        std::mem::forget(payload);
+        Ok(())
+    })
 }
 
 fn maintain(core: &Rc<Core>, partition: &Rc<Partition>) -> Result<(), Cancelled> {
