@@ -111,10 +111,22 @@ impl Log {
         self.shared.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Topics on whose workers the log may find one, as long as none has it.
+    fn first_domain(&self) -> Option<Option<Topics>> {
+        // With the stage locked, the log does not come to a worker meanwhile.
+        let stage = self.shared.stage();
+        let domains = || self.shared.domains.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*stage, Stage::Found(_)).then(|| domains().first().cloned())
+    }
+
     /// Takes a message in before any worker has the log: a worker of its topics gets it.
-    fn append_first(&self, topic: Arc<str>, publication: Publication) -> Result<(), PublishError> {
-        let domain = self.shared.domains.lock().unwrap_or_else(PoisonError::into_inner).first().cloned();
-        let (log, domain) = (self.clone(), domain.ok_or(PublishError::Closed)?);
+    fn append_first(
+        &self,
+        domain: &Topics,
+        topic: Arc<str>,
+        publication: Publication,
+    ) -> Result<(), PublishError> {
+        let log = self.clone();
         domain.invoke(move || {
             if let Err(error) = log.append(&topic, publication) {
                 eprintln!("sws log: {topic}: a message was not taken in: {error}");
@@ -149,8 +161,8 @@ impl Journal for Log {
                 _ => PublishError::Closed,
             });
         }
-        if matches!(*self.shared.stage(), Stage::Found(_)) {
-            return self.append_first(topic, publication);
+        if let Some(domain) = self.first_domain() {
+            return self.append_first(&domain.ok_or(PublishError::Closed)?, topic, publication);
         }
         let cast = self.cast(move |core| {
             let Some(core) = core else { return };

@@ -322,8 +322,9 @@ impl Log {
         })
     }
 
-    /// As [`produce_batch`](Log::produce_batch), for callers that cannot wait: `answer` is called on the log's worker when it is done. It
-    /// must not wait either.
+    /// As [`produce_batch`](Log::produce_batch), for callers that cannot wait: `answer` is called on the log's worker when it is done, or,
+    /// where that worker is overloaded or gone, on this thread before this returns. It must not wait either. Off a worker, a log that no
+    /// worker has used yet answers [`ProduceError::Closed`].
     pub fn produce_then(
         &self,
         topic: &str,
