@@ -8,7 +8,7 @@ use super::queue::Batch;
 use super::segment_file::{Active, Sealed, segment_path};
 use super::wait::{NotWaited, apart};
 use crate::segment::{Footer, Index, SegmentHeader, topic_crc};
-use crate::storage::{AppendError, SharedFile, is_full, replace_file, write_all_at};
+use crate::storage::{AppendError, SharedFile, is_full, is_out_of_descriptors, replace_file, write_all_at};
 use bytes::Bytes;
 use std::fmt::Display;
 use std::io;
@@ -40,12 +40,22 @@ fn poison(path: &Path, what: impl Display) -> Failure {
     Failure::Poison(format!("{}: {what}", path.display()))
 }
 
-/// A sync failed: it is not known what is on the disk, but when the worker ends.
-fn not_synced(path: &Path, error: io::Error) -> Failure {
-    match Cancelled::is_in(&error) {
-        true => Failure::Cancelled,
-        false => poison(path, AppendError::Sync(error)),
+/// What becomes of a write or a sync that failed: it is not known what is on the disk, but when it was not begun, or the worker ends.
+fn failed(path: &Path, error: AppendError) -> Failure {
+    match error {
+        AppendError::NotBegun(error) => refuse(path, error),
+        AppendError::Write(error) | AppendError::Sync(error) if is_out_of_descriptors(&error) => {
+            refuse(path, error)
+        }
+        AppendError::Write(error) | AppendError::Sync(error) if Cancelled::is_in(&error) => {
+            Failure::Cancelled
+        }
+        error => poison(path, error),
     }
+}
+
+fn not_synced(path: &Path, error: io::Error) -> Failure {
+    failed(path, AppendError::Sync(error))
 }
 
 impl Partition {
@@ -99,10 +109,7 @@ impl Partition {
                 self.cut(&file, position).map_err(|error| poison(&path, error))?;
                 Err(Failure::Refused(ProduceError::StorageFull))
             }
-            Err(AppendError::Write(error) | AppendError::Sync(error)) if Cancelled::is_in(&error) => {
-                Err(Failure::Cancelled)
-            }
-            Err(error) => Err(poison(&path, error)),
+            Err(error) => Err(failed(&path, error)),
         }
     }
 
@@ -204,6 +211,8 @@ impl Partition {
             Failure::Refused(error) => (error, None),
             Failure::Cancelled => (ProduceError::Closed, Some("its worker has ended".to_owned())),
             Failure::Poison(reason) => {
+                // What comes while the file is written is refused.
+                self.state.borrow_mut().poison = Some(reason.as_str().into());
                 // It is only a help for whoever looks: the storage may take it or not.
                 let _ = replace_file(&*core.storage, &self.dir.join(POISONED), reason.as_bytes());
                 core.report(&format!("{}/{}: {reason}", self.topic, self.number));
@@ -295,11 +304,8 @@ impl Partition {
             active.prepared = 0;
         }
         write_footer(&file, &footer).map_err(|error| match error {
-            AppendError::Write(error) | AppendError::Sync(error) if Cancelled::is_in(&error) => {
-                Failure::Cancelled
-            }
             AppendError::Write(error) if is_full(&error) => Failure::Refused(ProduceError::StorageFull),
-            error => poison(&path, error),
+            error => failed(&path, error),
         })?;
         core.files.remove(id);
         let (sealed, index) = {

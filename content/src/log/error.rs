@@ -277,6 +277,7 @@ remote!(
 impl fmt::Display for AppendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            AppendError::NotBegun(error) => write!(f, "a write was not begun: {error}"),
             AppendError::Write(error) => write!(f, "a write failed: {error}"),
             AppendError::Sync(error) => write!(f, "a sync failed: {error}"),
         }

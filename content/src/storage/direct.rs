@@ -113,16 +113,27 @@ impl Writers {
         }
     }
 
+    /// Has a thread be there.
+    pub(super) fn start(&self) -> io::Result<()> {
+        let mut queue = self.0.lock();
+        if queue.threads == 0 { self.start_another(&mut queue) } else { Ok(()) }
+    }
+
+    fn start_another(&self, queue: &mut Queue) -> io::Result<()> {
+        let shared = Arc::clone(&self.0);
+        std::thread::Builder::new().name("sws-log".to_owned()).spawn(move || work(&shared))?;
+        queue.threads += 1;
+        Ok(())
+    }
+
     fn push(&self, job: Job) -> io::Result<()> {
         let mut queue = self.0.lock();
         queue.jobs.push_back(job);
         // One that has just answered takes the next job sooner than another would wake.
         let is_short = queue.threads == 0 || queue.jobs.len() + queue.zeroing.min(1) > queue.idle + 1;
         if is_short && queue.threads < THREADS_MAX {
-            let shared = Arc::clone(&self.0);
-            let started = std::thread::Builder::new().name("sws-log".to_owned()).spawn(move || work(&shared));
-            match started {
-                Ok(_) => queue.threads += 1,
+            match self.start_another(&mut queue) {
+                Ok(()) => {}
                 Err(error) if queue.threads == 0 => {
                     queue.jobs.pop_back();
                     return Err(error);

@@ -18,6 +18,7 @@ pub use ring::RingStorage;
 pub use std_fs::StdStorage;
 pub(crate) use std_fs::{NO_FILE, open_regular};
 
+use rustix::io::Errno;
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -208,6 +209,8 @@ fn append_buffered(
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AppendError {
+    /// It was not begun, for lack of something that it takes: nothing of it is in the file.
+    NotBegun(io::Error),
     /// The write: a part of it may be in the file.
     Write(io::Error),
     /// The sync: nothing is known of what is on the disk.
@@ -217,7 +220,7 @@ pub enum AppendError {
 impl From<AppendError> for io::Error {
     fn from(error: AppendError) -> io::Error {
         match error {
-            AppendError::Write(error) | AppendError::Sync(error) => error,
+            AppendError::NotBegun(error) | AppendError::Write(error) | AppendError::Sync(error) => error,
         }
     }
 }
@@ -234,6 +237,12 @@ pub struct DirEntry {
 /// Whether an error says that there is no room: other than a failure, it goes away when there is.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether an error says that no descriptor is left. Only what opens a file has it: nothing was written.
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let errno = error.raw_os_error();
+    errno == Some(Errno::MFILE.raw_os_error()) || errno == Some(Errno::NFILE.raw_os_error())
 }
 
 /// Writes all of `data` at an offset.

@@ -221,8 +221,9 @@ impl StorageFile for RingFile {
         if !on_fiber() {
             return append_buffered(self, data, offset, written);
         }
-        let mut way = self.take_append().map_err(AppendError::Write)?;
+        let mut way = self.take_append().map_err(AppendError::NotBegun)?;
         let result = match &mut way {
+            Append::Direct(_) if let Err(error) = self.writers.start() => Err(AppendError::NotBegun(error)),
             Append::Direct(direct) => direct
                 .append(&self.writers, data, offset, |block, at| read_full_at(self, block, at))
                 .map(|()| written())
