@@ -329,16 +329,23 @@ impl Keeper {
 
     /// Has changes on the disk before anybody is told. Those that cannot be kept are told all the same.
     fn keep(&self, told: &[Told]) -> Result<(), Cancelled> {
+        let mut is_kept = true;
         for told in told.chunks(RECORDS_MAX) {
             let keys: Vec<String> = told.iter().map(|told| told.change.part_key()).collect();
             let entries: Vec<Entry<'_>> =
                 told.iter().zip(&keys).map(|(told, key)| Entry::text(&told.json).key(key)).collect();
             let options = ProduceOptions::default().partition(0);
             match self.shared.log.produce_batch(self.shared.topic, &entries, options) {
-                Ok(_) => self.shared.state().log_note = None,
+                Ok(_) => {}
                 Err(ProduceError::Cancelled) => return Err(Cancelled),
-                Err(error) => self.note_log(format!("{} changes were not kept: {error}", told.len())),
+                Err(error) => {
+                    is_kept = false;
+                    self.note_log(format!("{} changes were not kept: {error}", told.len()));
+                }
             }
+        }
+        if is_kept && !told.is_empty() {
+            self.shared.state().log_note = None;
         }
         Ok(())
     }
