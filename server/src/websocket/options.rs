@@ -32,9 +32,9 @@ pub struct SocketOptions {
     /// A socket from which nothing came for so long (a tenth more or less, so that not all are asked at once) is pinged; `None` for
     /// never. 30 seconds.
     pub ping_interval: Option<Duration>,
-    /// A socket that shows no sign of life for so long after a ping is closed. So is one that takes none of its
-    /// output for so long, also without pings. A peer that has more to read of what it was sent than it reads in this time does
-    /// not come to the ping: for such, raise it. 20 seconds.
+    /// A socket that shows no sign of life for so long after a ping is closed. So is one that takes none of its output between two
+    /// looks, which are a `ping_interval` apart (a minute without pings), and for so long after them. A peer that has more to read of
+    /// what it was sent than it reads in this time does not come to the ping: for such, raise it. 20 seconds.
     pub pong_timeout: Duration,
     /// How long a close frame of ours may wait for the peer's. 5 seconds.
     pub close_timeout: Duration,
