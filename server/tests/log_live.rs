@@ -16,7 +16,7 @@ use sws::content::log::{Log, LogOptions, TopicConfig, live_name};
 use sws::log_routes::{LogRoutes, presence_message};
 use sws::sse::{RecordFormat, Sse};
 use sws::websocket::{Socket, SocketHandler, WebSocketUpgrade};
-use sws::{FollowError, Query, Router, Running, Server, TopicOptions};
+use sws::{FollowError, Query, Response, Router, Running, Server, TopicOptions};
 use tungstenite::{Message, WebSocket};
 
 /// A stream of events, read line by line.
@@ -133,6 +133,40 @@ fn what_cannot_be_followed_is_said() {
     assert_eq!(events.next(), (Some(0), None, "zero".to_owned()));
     drop((client, events));
     fixture.end();
+}
+
+/// A stream of a handler's own: whoever comes again with an offset that is not kept would do so for ever.
+#[test]
+fn a_stream_whose_offset_is_gone_is_told_and_gets_what_there_is() {
+    let folder = fixture::Folder::new();
+    let (log, _) = Log::open(&folder.0).expect("a log");
+    let shared = log.clone();
+    let running = Server::bind("127.0.0.1:0").expect("a port").spawn(move || {
+        let log = shared.clone();
+        let orders = move |sse: Sse| -> Response {
+            let (log, next) = (log.clone(), sse.last_sequence().map_or(0, |last| last + 1));
+            sse.open(move |stream| {
+                stream.follow(&log, "t", 0, next, RecordFormat::Payload).expect("it begins")
+            })
+        };
+        let routes = LogRoutes::new(shared.clone()).admin(true);
+        Router::new().nest("/topics", routes.into_router()).get("/orders", orders)
+    });
+    let running = running.expect("it runs");
+    let addr = running.addr();
+    let mut unknown = Events::open(addr, "/orders", None);
+    assert_eq!(unknown.next(), (None, Some("failed".to_owned()), "there is no such topic".to_owned()));
+    let mut client = Client::connect(addr);
+    client.put("/topics/t", "");
+    client.post_text("/topics/t", "zero");
+    let mut events = Events::open(addr, "/orders", Some(900));
+    let missed = r#"{"low":0,"high":1}"#.to_owned();
+    assert_eq!(events.next(), (None, Some("missed".to_owned()), missed));
+    assert_eq!(events.next(), (Some(0), None, "zero".to_owned()));
+    client.post_text("/topics/t", "one");
+    assert_eq!(events.next(), (Some(1), None, "one".to_owned()));
+    drop((unknown, events, client));
+    running.shutdown();
 }
 
 #[test]

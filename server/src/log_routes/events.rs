@@ -6,11 +6,8 @@ use super::parameters::pairs;
 use super::{Access, Outcome, Problem, Routes, partition_of};
 use crate::context::Context;
 use crate::extract::FromRequest;
-use crate::sse::{Event, RecordFormat, Sse};
+use crate::sse::{Event, MISSED, RecordFormat, Sse};
 use sws_content::log::FetchError;
-
-/// Records were there that are not any more, or the topic has begun anew.
-const MISSED: &str = "missed";
 
 pub(super) fn events(routes: &Routes, ctx: &mut Context) -> Outcome {
     let topic = routes.topic(ctx, Access::Read)?.to_owned();

@@ -9,7 +9,7 @@ use crate::log_routes::encode_record_json as record_json;
 use data_encoding::BASE64;
 use std::borrow::Cow;
 use std::sync::Arc;
-use sws_content::log::{Log, Record, live_name};
+use sws_content::log::{FetchError, Log, Record, live_name};
 use sws_runtime::{ConnId, Encoding, Publication, Replay, SendError, SubscribeError, find_local, with_conn};
 
 /// How a record becomes an event. The event's id is the record's offset.
@@ -65,11 +65,19 @@ fn encode_recorded(publication: &Publication, out: &mut Vec<u8>, encode: fn(&Rec
     }
 }
 
+/// The event that says that records were there which are not any more, or that the topic has begun anew.
+pub(crate) const MISSED: &str = "missed";
+/// The event that says why a stream ends.
+const FAILED: &str = "failed";
+
 /// A stream that follows.
 struct StreamFollower {
     id: ConnId,
     format: RecordFormat,
     encoding: Encoding,
+    log: Log,
+    topic: String,
+    partition: u32,
 }
 
 impl Follower for StreamFollower {
@@ -100,11 +108,25 @@ impl Follower for StreamFollower {
             .unwrap_or(Err(SubscribeError::Closed))
     }
 
-    /// The client comes again, with the last offset that it has.
-    fn fail(&self, _error: FollowError) {
-        if let Some(streams) = find_local::<Streams>() {
-            streams.with(self.id, |stream| stream.close());
-        }
+    /// One that were ended for an offset out of range would come again with the same: it is told, and gets what there is.
+    fn fail(&self, error: FollowError) {
+        let Some(streams) = find_local::<Streams>() else { return };
+        streams.with(self.id, |stream| {
+            let again = match &error {
+                FollowError::Fetch(FetchError::OutOfRange { low, high }) => {
+                    let what = format!(r#"{{"low":{low},"high":{high}}}"#);
+                    let told = stream.send(Event::data(what).event(MISSED));
+                    told.is_ok()
+                        && stream.follow(&self.log, &self.topic, self.partition, *low, self.format).is_ok()
+                }
+                _ => false,
+            };
+            if !again {
+                // Without room for it the stream ends all the same.
+                let _ = stream.send(Event::data(error.to_string()).event(FAILED));
+                stream.close();
+            }
+        });
     }
 }
 
@@ -135,7 +157,9 @@ impl EventStream<'_> {
     /// ```
     ///
     /// # Errors
-    /// [`FollowError::Following`] and [`FollowError::TooMany`]. What is found out later, such as an offset out of range, ends the stream.
+    /// [`FollowError::Following`] and [`FollowError::TooMany`]. If it turns out later that the offset is not kept any more, or that there is
+    /// none such yet, an event `missed` with the data `{"low", "high"}` says so, and all from `low` on follows. Anything else ends the
+    /// stream behind an event `failed` that says why.
     pub fn follow(
         &mut self,
         log: &Log,
@@ -154,6 +178,8 @@ impl EventStream<'_> {
             return Err(FollowError::Following);
         }
         let start = Start { topic: topic.to_owned(), partition, offset };
-        follow::follow(log, start, StreamFollower { id: self.id(), format, encoding })
+        let (log_again, topic) = (log.clone(), topic.to_owned());
+        let follower = StreamFollower { id: self.id(), format, encoding, log: log_again, topic, partition };
+        follow::follow(log, start, follower)
     }
 }

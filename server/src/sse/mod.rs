@@ -39,6 +39,7 @@ mod streams;
 mod topic;
 
 pub use event::{Event, EventError};
+pub(crate) use follow::MISSED;
 pub use follow::RecordFormat;
 pub use options::SseOptions;
 pub use request::Sse;
