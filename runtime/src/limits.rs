@@ -35,7 +35,7 @@ pub struct Limits {
     pub invokes_per_turn: usize,
     /// Subscribers that get what was published in one turn; the others have theirs in the next.
     pub deliveries_per_turn: usize,
-    /// A turn longer than this is reported with the handler that took it.
+    /// A turn longer than this is reported with the handler that took it, at most one a second; all are counted.
     pub turn_warn: Duration,
     /// A connection from which nothing came for so long is held by a poll instead of a receive, which costs the
     /// kernel less memory. Zero turns it off.

@@ -36,6 +36,7 @@ mod limits;
 mod metrics;
 mod middleware;
 mod panic;
+mod report;
 mod request;
 mod response;
 mod router;

@@ -9,6 +9,7 @@ use http::header::RETRY_AFTER;
 
 use crate::body::BodyError;
 use crate::into_response::IntoResponse;
+use crate::report;
 use crate::response::Response;
 
 /// Why an extractor refuses a request; as a response, its status with the reason as plain text.
@@ -109,10 +110,11 @@ impl From<BodyError> for Rejection {
 }
 
 impl IntoResponse for Rejection {
-    /// The reason of a 500 is not for the peer: it gets the status alone.
+    /// The reason of a 500 is not for the peer, which gets the status alone, but for the operator: the program is wrong.
     fn into_response(self) -> Response {
         let status = self.status();
         if status == StatusCode::INTERNAL_SERVER_ERROR {
+            report::now_and_then("sws: a handler was not called", &self);
             return Response::reason(status);
         }
         let response = Response::text(self.to_string()).with_status(status);

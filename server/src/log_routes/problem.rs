@@ -3,13 +3,13 @@
 use super::counts::Counters;
 use crate::body::BodyError;
 use crate::follow::FollowError;
+use crate::report;
 use crate::response::Response;
 use http::StatusCode;
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use sws_content::log::{FetchError, ProduceError, TopicError};
 use sws_content::storage::is_full;
 use sws_runtime::{Cancelled, SubscribeError};
@@ -18,8 +18,6 @@ use sws_runtime::{Cancelled, SubscribeError};
 const PROBLEM: &str = "application/problem+json";
 /// When one is to come again who asked too early.
 const RETRY: Duration = Duration::from_secs(1);
-/// Between two reports of damage: a peer that asks again and again does not fill the log of the operator.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 macro_rules! codes {
     ($($name:ident $text:literal $status:ident;)*) => {
@@ -296,14 +294,7 @@ fn unknown(error: &dyn std::error::Error) -> Problem {
 
 /// Tells the operator what the peer is not told.
 fn report(error: &dyn std::error::Error) {
-    thread_local! {
-        static REPORTED: Cell<Option<Instant>> = const { Cell::new(None) };
-    }
-    let now = Instant::now();
-    if REPORTED.get().is_none_or(|last| now.duration_since(last) >= REPORT_INTERVAL) {
-        REPORTED.set(Some(now));
-        eprintln!("sws log: {error}");
-    }
+    report::now_and_then("sws log", error);
 }
 
 #[cfg(test)]
