@@ -6,12 +6,13 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sws_runtime::{Config, Runtime};
+use sws_runtime::{Config, Runtime, timeout};
 
 use crate::body::{BodySource, RequestBody};
 use crate::conn::defer::Mailbox;
@@ -21,10 +22,16 @@ use crate::request::{Peer, Request, RequestBytes};
 use crate::response::Response;
 use crate::router::{App, RouteError, Router};
 
+/// How long a request may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Sends requests to a router in process.
 ///
 /// A request is written as bytes and decoded by the same codec as in the server, so what the codec refuses is refused
 /// here too. What the connection adds to a response (`Date`, `Content-Length`, `Connection`) is not there.
+///
+/// A client is a worker, which runs only while a request is sent; clones are the same one. A [`Log`](crate::Log) belongs to the worker that
+/// used it first, so that another client of the same log waits for one that stands still: a request without an answer in 30 s panics.
 ///
 /// ```
 /// use sws::{Router, TestClient};
@@ -76,21 +83,44 @@ impl TestClient {
         Ok(Self { app: Rc::new(router.build()?), runtime: OnceCell::new() })
     }
 
+    /// A client of the router that `make` makes, on a fiber of the worker that handlers run on: for routers that start fibers, such as to
+    /// make topics.
+    ///
+    /// ```
+    /// use sws::runtime::go;
+    /// use sws::{Router, TestClient};
+    ///
+    /// let client = TestClient::with(|| {
+    ///     let answer = go("work out", || "42").join().unwrap();
+    ///     Router::new().get("/", move || answer)
+    /// });
+    /// assert_eq!(client.get("/").send().text(), "42");
+    /// ```
+    ///
+    /// # Panics
+    /// Where the router cannot be built.
+    pub fn with(make: impl FnOnce() -> Router + 'static) -> Self {
+        let runtime = runtime();
+        let client = Self::new(runtime.block_on_fiber(make));
+        Self { runtime: OnceCell::from(runtime), ..client }
+    }
+
     /// Calls the router on a fiber, so that handlers may wait.
     fn run(&self, request: Request, is_head: bool) -> TestResponse {
         let app = Rc::clone(&self.app);
-        let runtime = self.runtime.get_or_init(|| {
-            let config = Config { ordinary_descriptors: true, ..Config::default() };
-            Rc::new(Runtime::new(config).expect("a runtime for the handlers"))
+        let target = format!("{} {}", request.method(), request.path());
+        let response = self.runtime.get_or_init(runtime).block_on_fiber(move || {
+            let answered = timeout(PATIENCE, || {
+                let mut ctx = Context::new(request);
+                let mailbox = Arc::<Mailbox>::default();
+                ctx.set_mailbox(Arc::clone(&mailbox));
+                let response = app.handle(&mut ctx);
+                let response = if ctx.is_deferred() { mailbox.wait() } else { response };
+                TestResponse::read(response, is_head)
+            });
+            answered.ok()
         });
-        runtime.block_on_fiber(move || {
-            let mut ctx = Context::new(request);
-            let mailbox = Arc::<Mailbox>::default();
-            ctx.set_mailbox(Arc::clone(&mailbox));
-            let response = app.handle(&mut ctx);
-            let response = if ctx.is_deferred() { mailbox.wait() } else { response };
-            TestResponse::read(response, is_head)
-        })
+        response.unwrap_or_else(|| panic!("{target}: no answer in {PATIENCE:?}"))
     }
 
     methods! {
@@ -115,6 +145,11 @@ impl TestClient {
             remote_addr: None,
         }
     }
+}
+
+fn runtime() -> Rc<Runtime> {
+    let config = Config { ordinary_descriptors: true, ..Config::default() };
+    Rc::new(Runtime::new(config).expect("a runtime for the handlers"))
 }
 
 /// A request that is being written; [`TestRequest::send`] sends it.
