@@ -143,6 +143,7 @@ pub(crate) fn try_with<R>(f: impl FnOnce(&Core) -> R) -> Option<R> {
 /// # Panics
 /// Off a worker's thread.
 #[inline]
+#[track_caller]
 pub(crate) fn with<R>(f: impl FnOnce(&Core) -> R) -> R {
-    try_with(f).expect("no sws runtime runs on this thread; call this on a fiber: in a handler, or by go(..)")
+    try_with(f).expect("no worker runs on this thread: call this in a handler, on a fiber, or where a server makes its router")
 }

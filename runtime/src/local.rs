@@ -28,6 +28,7 @@ pub(crate) struct Locals(RefCell<HashMap<TypeId, Rc<dyn Any>>>);
 /// });
 /// # Ok::<(), sws_runtime::RuntimeError>(())
 /// ```
+#[track_caller]
 pub fn worker_local<T: 'static>(make: impl FnOnce() -> T) -> Rc<T> {
     core::with(|core| {
         let known = core.locals.0.borrow().get(&TypeId::of::<T>()).cloned();

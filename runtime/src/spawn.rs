@@ -20,6 +20,7 @@ use std::sync::Arc;
 ///     assert_eq!(answer.join().unwrap(), 42);
 /// });
 /// ```
+#[track_caller]
 pub fn go<T: 'static>(name: &'static str, f: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
     try_go(name, f).expect("as many fibers as there may be: raise Limits::fibers_max")
 }
@@ -28,6 +29,7 @@ pub fn go<T: 'static>(name: &'static str, f: impl FnOnce() -> T + 'static) -> Jo
 ///
 /// # Panics
 /// Off a worker's thread.
+#[track_caller]
 pub fn try_go<T: 'static>(name: &'static str, f: impl FnOnce() -> T + 'static) -> Option<JoinHandle<T>> {
     JoinHandle::start(name, f)
 }
@@ -46,6 +48,7 @@ pub fn try_go<T: 'static>(name: &'static str, f: impl FnOnce() -> T + 'static) -
 /// runtime.handle().shutdown();
 /// runtime.run();
 /// ```
+#[track_caller]
 pub fn go_daemon<T: 'static>(name: &'static str, f: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
     let handle = go(name, f);
     if let Some(id) = handle.fiber() {
@@ -221,6 +224,7 @@ impl<T: Send + 'static> Drop for Promise<T> {
 ///
 /// # Panics
 /// Off a worker's thread.
+#[track_caller]
 pub fn try_submit<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, SubmitError> {
@@ -254,6 +258,7 @@ pub fn try_submit<T: Send + 'static>(
 ///     assert_eq!(sum.join().unwrap(), 500_500);
 /// });
 /// ```
+#[track_caller]
 pub fn submit<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     let job = Arc::new(std::sync::Mutex::new(Some(f)));
     loop {

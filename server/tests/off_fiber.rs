@@ -6,7 +6,9 @@ use std::time::Duration;
 use sws::runtime::sleep;
 use sws::{Router, Server};
 
-const WHERE: &str = "call this on a fiber: in a handler, or by go(..)";
+const ON_A_WORKER: &str = "only a fiber can wait; call this on a fiber: in a handler, or by go(..)";
+const ELSEWHERE: &str =
+    "no worker runs on this thread: call this in a handler, on a fiber, or where a server makes its router";
 
 /// What a wait says that cannot be.
 fn said_of_a_wait() -> String {
@@ -27,7 +29,7 @@ fn a_wait_says_where_it_is_to_be_called() {
     });
     let on_a_worker = said.recv().expect("it was told");
     running.expect("it serves").shutdown();
-    assert!(on_a_worker.contains(WHERE), "{on_a_worker}");
+    assert!(on_a_worker.contains(ON_A_WORKER), "{on_a_worker}");
     let elsewhere = said_of_a_wait();
-    assert!(elsewhere.contains(WHERE), "{elsewhere}");
+    assert!(elsewhere.contains(ELSEWHERE), "{elsewhere}");
 }

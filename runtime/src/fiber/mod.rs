@@ -369,7 +369,10 @@ impl Fibers {
     /// # Panics
     /// When not called on a fiber: there is nothing to suspend.
     pub(crate) fn waiter(&self) -> Waiter {
-        assert!(self.on_fiber(), "only a fiber can wait; call this on a fiber: in a handler, or by go(..)");
+        assert!(
+            self.on_fiber(),
+            "only a fiber can wait; call this on a fiber: in a handler, or by go(..); a callback of a socket is none"
+        );
         let fiber = self.current().expect("the place of the running fiber is kept free");
         let mut records = self.records.borrow_mut();
         let record = records.get_mut(fiber.0).expect("the running fiber has a record");

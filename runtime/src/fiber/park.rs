@@ -110,6 +110,7 @@ impl Fibers {
 ///     assert!(begin.elapsed() >= Duration::from_millis(5));
 /// });
 /// ```
+#[track_caller]
 pub fn sleep(time: Duration) -> Result<(), Cancelled> {
     core::with(|core| {
         let fibers = &core.fibers;
@@ -153,6 +154,7 @@ pub fn unpark(id: FiberId) {
 ///
 /// # Panics
 /// When not called on a fiber.
+#[track_caller]
 pub fn yield_now() -> Result<(), Cancelled> {
     core::with(|core| {
         core.fibers.assert_may_wait(core);
