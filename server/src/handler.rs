@@ -42,7 +42,9 @@ use crate::response::Response;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
     note = "a handler is `fn(&mut Context) -> impl IntoResponse`, or a function of up to 8 arguments that are all `FromRequest` \
-            and that returns `impl IntoResponse`"
+            and that returns `impl IntoResponse`",
+    note = "`State<T>` is `FromRequest` if `T: Clone`, `Json<T>` if `T: DeserializeOwned`; `Json<T>` is `IntoResponse` if `T: Serialize`; \
+            handlers are not `async`: they wait where they stand"
 )]
 pub trait Handler<M>: 'static {
     /// Answers the request.

@@ -214,7 +214,10 @@ fn nofile_finding(facts: &Facts, connections: u32) -> Finding {
         }
     };
     let Some(limit) = facts.nofile else { return Finding::warn(WHAT, "cannot be read", mend()) };
-    let found = format!("{}, raised to {} at the start", count(limit.soft), count(limit.hard));
+    let found = match limit.soft < limit.hard {
+        true => format!("{}, raised to {} at the start", count(limit.soft), count(limit.hard)),
+        false => count(limit.soft),
+    };
     match connections >= CONNECTIONS_WANTED {
         true => Finding::ok(WHAT, found),
         false => Finding::warn(WHAT, found, mend()),

@@ -78,8 +78,11 @@ fn rule(name: &str, value: &Value) -> Result<Rule, String> {
         Some(Value::Bool(on)) => on,
         Some(_) => return Err("`presence` is to be true or false".to_owned()),
     };
-    let config = serde_json::from_value(Value::Object(members))
-        .map_err(|error: serde_json::Error| error.to_string())?;
+    let config = serde_json::from_value(Value::Object(members)).map_err(|error: serde_json::Error| {
+        let what = error.to_string();
+        // The two that are taken out before are keys too.
+        if what.starts_with("unknown field") { format!("{what}, `access`, `presence`") } else { what }
+    })?;
     Ok(Rule { visitors, presence, config })
 }
 
@@ -132,6 +135,7 @@ mod tests {
         }
         let rules = Rules::read(&json!({ "a": { "partitons": 1, "access": "write" } }));
         assert!(rules.wrong[0].contains("unknown field `partitons`"), "{:?}", rules.wrong);
+        assert!(rules.wrong[0].ends_with("`access`, `presence`"), "{:?}", rules.wrong);
         assert_eq!(rules.visitors("a"), Visitors::None);
     }
 }
