@@ -75,7 +75,7 @@ pub(super) fn inspect_all(data: &Path) -> Result<Vec<Inspection>, Failure> {
 }
 
 fn rows(found: &[Inspection]) -> Vec<Vec<String>> {
-    let head = ["topic", "partition", "records", "segments", "bytes", "torn", "state"];
+    let head = ["topic", "partition", "records", "segments", "file bytes", "torn", "state"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for inspection in found {
         let sum =
