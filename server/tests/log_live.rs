@@ -232,14 +232,22 @@ fn a_socket_follows_produces_and_is_answered() {
         ),
         (json!({"op": "produce", "topic": "t", "text": "x", "colour": "red"}), "bad_request"),
         (json!({"op": "dance"}), "bad_request"),
+        (json!({"op": "ping", "id": "x".repeat(1023)}), "bad_request"),
+        (json!({"op": "ping", "x".repeat(100_000): 1}), "bad_request"),
+        (json!({"op": "ping", "tail": "x".repeat(100_000)}), "bad_request"),
         (json!([1, 2]), "bad_request"),
     ] {
         say(&mut socket, &request);
         let answer = hear(&mut socket);
         assert_eq!((&answer["op"], &answer["code"]), (&json!("error"), &json!(code)), "{request}");
+        assert!(answer.to_string().len() < 1500, "a problem does not repeat all that was sent");
     }
-    say(&mut socket, &json!({"op": "ping", "id": [1]}));
-    assert_eq!(hear(&mut socket), json!({"op": "pong", "id": [1]}));
+    for id in [json!([1]), json!({"a": {"b": null}}), json!("x".repeat(1022)), json!(1.5)] {
+        say(&mut socket, &json!({"op": "ping", "id": id}));
+        assert_eq!(hear(&mut socket), json!({"op": "pong", "id": id}));
+    }
+    say(&mut socket, &json!({"op": "ping", "id": null}));
+    assert_eq!(hear(&mut socket), json!({"op": "pong"}));
     drop((client, socket));
     fixture.end();
 }

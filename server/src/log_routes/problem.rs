@@ -16,6 +16,8 @@ use sws_runtime::{Cancelled, SubscribeError};
 
 /// The media type of a problem.
 const PROBLEM: &str = "application/problem+json";
+/// Bytes of what is said of a problem, at most.
+const DETAIL_BYTES_MAX: usize = 1024;
 /// When one is to come again who asked too early.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -86,7 +88,13 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { code, detail: detail.into(), members: Map::new(), retry_after: None }
+        let mut detail = detail.into();
+        // It may name what the peer has sent, however long that was.
+        if detail.len() > DETAIL_BYTES_MAX {
+            let end = detail.floor_char_boundary(DETAIL_BYTES_MAX);
+            detail = format!("{}…", &detail[..end]).into();
+        }
+        Problem { code, detail, members: Map::new(), retry_after: None }
     }
 
     /// A request whose `field` is not what it should be.

@@ -3,15 +3,15 @@
 use super::decode::{Members, RawProducer, RawRecord, Text, value};
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use sws_content::log::Acks;
 
 /// A message of the client. What it borrows is the message's.
 #[derive(Default)]
 pub(super) struct Request<'a> {
     pub(super) op: Text<'a>,
-    /// The client's own.
-    pub(super) id: Option<Value>,
+    /// The client's own, any JSON.
+    pub(super) id: Option<&'a RawValue>,
     pub(super) topic: Text<'a>,
     pub(super) offset: Option<u64>,
     pub(super) tail: Option<u64>,

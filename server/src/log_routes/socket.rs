@@ -1,6 +1,6 @@
 //! `GET /` as a WebSocket: many partitions followed, and records produced, over one connection.
 //!
-//! Each message is a JSON object with an `op`; `id` is the client's own, and comes back in the answer.
+//! Each message is a JSON object with an `op`; `id` is the client's own, any JSON of up to 1,024 bytes, and comes back in the answer.
 //!
 //! | from the client | answer |
 //! |---|---|
@@ -24,6 +24,7 @@ use crate::into_response::IntoResponse;
 use crate::response::Response;
 use crate::websocket::{Message, Sender, Socket, SocketHandler, SocketOptions, WebSocketUpgrade};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -35,6 +36,12 @@ use sws_runtime::try_go;
 const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Partitions that one socket follows, at most.
 const FOLLOWED_MAX: usize = 256;
+
+/// Bytes of a client's `id`, at most: it waits with each request.
+const ID_BYTES_MAX: usize = 1024;
+
+/// What the client calls its request, as it has written it.
+type Id = Option<Box<RawValue>>;
 
 /// An answer. The client's `id` stands beside it.
 #[derive(Serialize)]
@@ -51,7 +58,7 @@ struct Numbered<'a, T: Serialize> {
     #[serde(flatten)]
     answer: T,
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: &'a Option<Value>,
+    id: &'a Id,
 }
 
 pub(super) fn upgrade(routes: &Rc<Routes>, ctx: &mut Context) -> Outcome {
@@ -112,6 +119,10 @@ impl SocketHandler for LogSocket {
             }
         };
         let id = request.id.take();
+        if id.is_some_and(|id| id.get().len() > ID_BYTES_MAX) {
+            return answer(socket, &None, refusal(&Problem::field("id", "it has 1,024 bytes at most")));
+        }
+        let id: Id = id.map(|id| id.to_owned());
         let result = match &*request.op.0 {
             "subscribe" => self.subscribe(socket, &id, &request),
             "unsubscribe" => self.unsubscribe(socket, &id, &request),
@@ -129,19 +140,19 @@ impl SocketHandler for LogSocket {
 }
 
 /// An answer with the id of what it answers.
-fn numbered(answer: impl Serialize, id: &Option<Value>) -> String {
+fn numbered(answer: impl Serialize, id: &Id) -> String {
     serde_json::to_string(&Numbered { answer, id }).expect("what came as JSON can be written as JSON")
 }
 
 /// Sends an answer; one that has no room is one too many.
-fn answer(socket: &mut Socket<'_>, id: &Option<Value>, answer: impl Serialize) {
+fn answer(socket: &mut Socket<'_>, id: &Id, answer: impl Serialize) {
     if socket.send(&numbered(answer, id)).is_err() {
         socket.close(1013, "answers are not read");
     }
 }
 
 /// Sends an answer from wherever the log is.
-fn tell(sender: &Sender, id: &Option<Value>, answer: impl Serialize) {
+fn tell(sender: &Sender, id: &Id, answer: impl Serialize) {
     if sender.send(&numbered(answer, id)).is_err() {
         sender.close(1013, "answers are not read");
     }
@@ -164,12 +175,7 @@ impl LogSocket {
         self.routes.check(ctx, topic, access).map_err(refused)
     }
 
-    fn subscribe(
-        &self,
-        socket: &mut Socket<'_>,
-        id: &Option<Value>,
-        request: &Request<'_>,
-    ) -> Result<(), Problem> {
+    fn subscribe(&self, socket: &mut Socket<'_>, id: &Id, request: &Request<'_>) -> Result<(), Problem> {
         let topic = &*request.topic.0;
         self.check(topic, Access::Read)?;
         let followed = socket.subscriptions().len() + socket.catching_up();
@@ -221,12 +227,7 @@ impl LogSocket {
         })
     }
 
-    fn unsubscribe(
-        &self,
-        socket: &mut Socket<'_>,
-        id: &Option<Value>,
-        request: &Request<'_>,
-    ) -> Result<(), Problem> {
+    fn unsubscribe(&self, socket: &mut Socket<'_>, id: &Id, request: &Request<'_>) -> Result<(), Problem> {
         let (topic, partition) = (&*request.topic.0, request.partition());
         let wish = self.wishes.borrow_mut().numbers.remove(&(topic.to_owned(), partition));
         if !socket.unfollow(topic, partition) && wish.is_none() {
@@ -236,12 +237,7 @@ impl LogSocket {
         Ok(())
     }
 
-    fn produce(
-        &self,
-        socket: &mut Socket<'_>,
-        id: &Option<Value>,
-        request: Request<'_>,
-    ) -> Result<(), Problem> {
+    fn produce(&self, socket: &mut Socket<'_>, id: &Id, request: Request<'_>) -> Result<(), Problem> {
         let Request { topic: Text(topic), acks, producer, record, .. } = request;
         self.check(&topic, Access::Write)?;
         let mut options = ProduceOptions::default().acks(acks.unwrap_or_default());
