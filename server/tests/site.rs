@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 fn pages_files_and_what_is_not_there() {
     let folder = Folder::new();
     let program = folder.serve(&[]);
-    assert!(program.said[0].starts_with("site: 2 articles, 0 pages, 1 drafts"), "{:?}", program.said);
+    assert!(program.said[0].starts_with("site: 2 articles, 0 pages, 1 draft,"), "{:?}", program.said);
     assert!(program.said[1].contains(".data: 0 records kept, 0 bytes cut"), "{:?}", program.said);
     let table = [
         ("/", 200, "text/html; charset=utf-8", "First"),

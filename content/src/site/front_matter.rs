@@ -139,7 +139,13 @@ impl FrontMatter {
                 }
                 other => one_line(&other.to_string()),
             };
-            let problem = Problem::new(path, without_place(&message));
+            // That is found where the next key stands.
+            let hint = if message.contains("illegal placement of ':'") {
+                " (is a `[`, a `{` or a quote above it left open?)"
+            } else {
+                ""
+            };
+            let problem = Problem::new(path, format!("{}{hint}", without_place(&message)));
             match error.location() {
                 // The fence is the first line of the file.
                 Some(place) => problem.at(place.line() as u32 + 1, Some(place.column() as u32)),

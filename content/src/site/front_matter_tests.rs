@@ -78,6 +78,7 @@ fn wrong_front_matter_says_where() {
         ("---\ntitle: a\ndate: tomorrow\n---\n", 3, "`tomorrow` is no date"),
         ("---\ntitle: a\n\ndraft: perhaps\n---\n", 4, "bool"),
         ("---\ntitle: [a\n---\n", 2, ""),
+        ("---\ntags: [a, b\nsummary: x\n---\n", 3, "left open?"),
         ("---\ntitle: a\ntitle: b\n---\n", 3, "title"),
         ("---\ntitle: a\n\tdate: 2026-01-01\n---\n", 2, "tab"),
         ("---\njust words\n---\n", 2, ""),

@@ -128,11 +128,19 @@ pub struct LoadReport {
 impl std::fmt::Display for LoadReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let LoadReport { articles, pages, drafts, templates, files, problems } = self;
-        let problems = problems.len();
-        write!(
-            f,
-            "{articles} articles, {pages} pages, {drafts} drafts, {templates} templates, {files} files, {problems} problems"
-        )
+        let counts = [
+            (*articles, "article"),
+            (*pages, "page"),
+            (*drafts, "draft"),
+            (*templates, "template"),
+            (*files, "file"),
+            (problems.len(), "problem"),
+        ];
+        for (at, (count, what)) in counts.into_iter().enumerate() {
+            let (comma, plural) = (if at > 0 { ", " } else { "" }, if count == 1 { "" } else { "s" });
+            write!(f, "{comma}{count} {what}{plural}")?;
+        }
+        Ok(())
     }
 }
 

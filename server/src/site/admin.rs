@@ -117,7 +117,7 @@ fn write_state(out: &mut String, shared: &Shared) -> Result<(), Cancelled> {
     }
     let _ = write!(
         out,
-        "<h2>Changes</h2><p>Version {}; {} batches of changed files since the start; {members} subscribers on this worker.</p>\
+        "<h2>Changes</h2><p>Version {}; {} batches of changed files since the start; {members} subscriber(s) on this worker.</p>\
          <div class=table><table><tr><th>Version<th>What<th>Of<th>Where",
         state.history.version(),
         state.batches
