@@ -1,9 +1,9 @@
 //! What waits is called on a fiber. Who calls it elsewhere is told where that is.
 
-use std::panic::catch_unwind;
+use std::panic::{catch_unwind, set_hook};
 use std::sync::mpsc;
 use std::time::Duration;
-use sws::runtime::sleep;
+use sws::runtime::{go, sleep, submit};
 use sws::{Router, Server};
 
 const ON_A_WORKER: &str = "only a fiber can wait; call this on a fiber: in a handler, or by go(..)";
@@ -32,4 +32,13 @@ fn a_wait_says_where_it_is_to_be_called() {
     assert!(on_a_worker.contains(ON_A_WORKER), "{on_a_worker}");
     let elsewhere = said_of_a_wait();
     assert!(elsewhere.contains(ELSEWHERE), "{elsewhere}");
+    // The line that is named is the caller's.
+    let (told, said) = mpsc::channel();
+    set_hook(Box::new(move |info| told.send(info.location().map(|at| at.file().to_owned())).expect("heard")));
+    let calls: [fn(); 3] =
+        [|| drop(go("a", || ())), || drop(submit(|| ())), || sleep(Duration::ZERO).expect("it panics")];
+    for call in calls {
+        catch_unwind(call).expect_err("there is no worker");
+        assert_eq!(said.recv().expect("it was told").as_deref(), Some(file!()));
+    }
 }

@@ -112,6 +112,7 @@ impl<T: 'static> JoinHandle<T> {
     }
 
     /// Starts `f` as a fiber. `None` at the bound.
+    #[track_caller]
     pub(crate) fn start(name: &'static str, f: impl FnOnce() -> T + 'static) -> Option<JoinHandle<T>> {
         let cell =
             Rc::new(Outcome { value: RefCell::new(None), waiter: Cell::new(None), done: Cell::new(false) });
