@@ -450,7 +450,7 @@ mod tests {
         let mut backlog = Backlog::default();
         (1..=1000).for_each(|key| backlog.push(frame("a1"), key, true));
         assert_eq!(backlog.clear().len(), 1000);
-        assert!(backlog.latest.capacity() < 1000 && backlog.queue.is_empty());
+        assert!(backlog.latest.capacity() < 1000 && backlog.queue.capacity() < 1000);
         assert_eq!(backlog.replace(&frame("a2"), 1, 1000), None);
         backlog.push(frame("a2"), 1, true);
         assert_eq!(backlog.replace(&frame("a3"), 1, 1000).as_deref(), Some(&b"a2"[..]));

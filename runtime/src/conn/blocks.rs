@@ -105,6 +105,14 @@ impl<T> Blocks<T> {
 }
 
 #[cfg(test)]
+impl<T> Blocks<T> {
+    /// Elements for which there is memory.
+    pub(super) fn capacity(&self) -> usize {
+        self.blocks.iter().chain(&self.spare).map(VecDeque::capacity).sum()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
