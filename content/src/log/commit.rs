@@ -211,11 +211,6 @@ impl Partition {
             Failure::Refused(error) => (error, None),
             Failure::Cancelled => (ProduceError::Closed, Some("its worker has ended".to_owned())),
             Failure::Poison(reason) => {
-                // What comes while the file is written is refused.
-                self.state.borrow_mut().poison = Some(reason.as_str().into());
-                // It is only a help for whoever looks: the storage may take it or not.
-                let _ = replace_file(&*core.storage, &self.dir.join(POISONED), reason.as_bytes());
-                core.report(&format!("{}/{}: {reason}", self.topic, self.number));
                 (ProduceError::Poisoned { reason: reason.as_str().into() }, Some(reason))
             }
         };
@@ -227,6 +222,12 @@ impl Partition {
             }
             state.end
         };
+        // What comes while the file is written is refused.
+        if let ProduceError::Poisoned { reason } = &error {
+            // It is only a help for whoever looks: the storage may take it or not.
+            let _ = replace_file(&*core.storage, &self.dir.join(POISONED), reason.as_bytes());
+            core.report(&format!("{}/{}: {reason}", self.topic, self.number));
+        }
         let told = self.queue.borrow_mut().fail(end, &error);
         told.tell();
     }
