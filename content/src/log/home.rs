@@ -31,11 +31,9 @@ pub(super) enum Stage {
 /// Why a call does not reach the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotCast {
-    /// No worker has it yet.
-    NoHome,
     /// Its worker takes no more calls at the moment.
     Full,
-    /// It is closed, or its worker gone.
+    /// No worker has it: none yet, or it is closed, or its worker gone.
     Closed,
 }
 
@@ -172,8 +170,7 @@ impl Log {
         }
         let home = match &*self.shared.stage() {
             Stage::Home(home) => home.clone(),
-            Stage::Found(_) => return Err(NotCast::NoHome),
-            Stage::Closed => return Err(NotCast::Closed),
+            Stage::Found(_) | Stage::Closed => return Err(NotCast::Closed),
         };
         let log = self.clone();
         let body = move || {

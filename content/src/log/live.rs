@@ -173,7 +173,7 @@ impl Journal for Log {
         cast.map_err(|why| match why {
             NotCast::Full => PublishError::Full,
             // Once a worker has had a log it is never without one again until it is closed.
-            NotCast::NoHome | NotCast::Closed => PublishError::Closed,
+            NotCast::Closed => PublishError::Closed,
         })
     }
 }

@@ -352,7 +352,7 @@ impl Log {
         {
             answer(Err(match why {
                 NotCast::Full => error::Remote::overloaded(),
-                NotCast::NoHome | NotCast::Closed => ProduceError::Closed,
+                NotCast::Closed => ProduceError::Closed,
             }));
         }
     }
