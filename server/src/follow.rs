@@ -82,8 +82,8 @@ pub(crate) trait Follower: 'static {
     fn send(&self, source: &Arc<str>, record: &Record) -> Result<(), SendError>;
     /// Becomes a subscriber behind this number, if nothing is missing in between.
     fn subscribe(&self, topic: &str, after: u64) -> Result<Replay, SubscribeError>;
-    /// It is over before it has caught up.
-    fn fail(&self, error: FollowError);
+    /// It is over before it has caught up, at this place of the log.
+    fn fail(&self, log: &Log, place: &Start, error: FollowError);
 }
 
 /// Who is just catching up.
@@ -187,7 +187,7 @@ impl Connection {
                 Ok(Progress::Done) => self.end(&reader),
                 Err(error) => {
                     self.end(&reader);
-                    reader.follower.fail(error);
+                    reader.follower.fail(&reader.log, &reader.start, error);
                 }
             }
         }
@@ -330,7 +330,7 @@ mod tests {
             unreachable!("the test ends before anything is read")
         }
 
-        fn fail(&self, _: FollowError) {}
+        fn fail(&self, _: &Log, _: &Start, _: FollowError) {}
     }
 
     #[test]

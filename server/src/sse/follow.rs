@@ -75,9 +75,6 @@ struct StreamFollower {
     id: ConnId,
     format: RecordFormat,
     encoding: Encoding,
-    log: Log,
-    topic: String,
-    partition: u32,
 }
 
 impl Follower for StreamFollower {
@@ -109,7 +106,7 @@ impl Follower for StreamFollower {
     }
 
     /// One that were ended for an offset out of range would come again with the same: it is told, and gets what there is.
-    fn fail(&self, error: FollowError) {
+    fn fail(&self, log: &Log, place: &Start, error: FollowError) {
         let Some(streams) = find_local::<Streams>() else { return };
         streams.with(self.id, |stream| {
             let again = match &error {
@@ -117,7 +114,7 @@ impl Follower for StreamFollower {
                     let what = format!(r#"{{"low":{low},"high":{high}}}"#);
                     let told = stream.send(Event::data(what).event(MISSED));
                     told.is_ok()
-                        && stream.follow(&self.log, &self.topic, self.partition, *low, self.format).is_ok()
+                        && stream.follow(log, &place.topic, place.partition, *low, self.format).is_ok()
                 }
                 _ => false,
             };
@@ -178,8 +175,6 @@ impl EventStream<'_> {
             return Err(FollowError::Following);
         }
         let start = Start { topic: topic.to_owned(), partition, offset };
-        let (log_again, topic) = (log.clone(), topic.to_owned());
-        let follower = StreamFollower { id: self.id(), format, encoding, log: log_again, topic, partition };
-        follow::follow(log, start, follower)
+        follow::follow(log, start, StreamFollower { id: self.id(), format, encoding })
     }
 }

@@ -98,7 +98,7 @@ impl Follower for SocketFollower {
         .unwrap_or(Err(SubscribeError::Closed))
     }
 
-    fn fail(&self, error: FollowError) {
+    fn fail(&self, _log: &Log, _place: &Start, error: FollowError) {
         self.with(|socket| (self.failed)(socket, error));
     }
 }
